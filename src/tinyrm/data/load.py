@@ -1,0 +1,81 @@
+"""A file, folder or data set of comparisons, as a list of preferences and an account of the bad rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tinyrm.errors import UserError
+from tinyrm.types import Preference
+
+from .rows import read_rows
+from .shapes import to_preference
+from .turns import BadRow
+
+
+@dataclass(frozen=True, slots=True)
+class BadRowAt:
+    """Where a bad row stands, and why it is bad."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a source gave: `rows` counts good and bad ones."""
+
+    path: str
+    preferences: list[Preference]
+    bad: list[BadRowAt]
+    rows: int
+
+    def summary(self) -> str:
+        """One sentence with the counts, the most frequent reasons first."""
+        said = f"{self.path}: {len(self.preferences):,} preferences of {self.rows:,} rows"
+        if not self.bad:
+            return said
+        counts = Counter(row.reason.partition(":")[0] for row in self.bad).most_common()
+        reasons = [f"{reason} ({count:,})" for reason, count in counts[:4]]
+        rest = sum(count for _, count in counts[4:])
+        more = [f"other reasons ({rest:,})"] if rest else []
+        return f"{said}; {len(self.bad):,} bad: {', '.join(reasons + more)}; the first at {self.bad[0].where}"
+
+
+def load_preferences(
+    path: str | Path,
+    *,
+    split: str = "train",
+    on_bad_row: Literal["skip", "refuse"] = "skip",
+    keep_equal: bool = False,
+    notice: Callable[[str], None] | None = None,
+) -> Loaded:
+    """Reads all preferences at `path` (see `read_rows`); `notice` gets the summary if rows were bad.
+
+    `keep_equal` keeps pairs of equal or empty responses too, so that the published number of rows of a
+    benchmark stays.
+
+    Raises:
+        UserError: nothing can be read, no row is good, or one is bad and `on_bad_row` is `refuse`.
+    """
+    preferences: list[Preference] = []
+    bad: list[BadRowAt] = []
+    for row in read_rows(path, split):
+        try:
+            if row.value is None:
+                raise BadRow(row.error)
+            preferences.append(to_preference(row.value, allow_equal=keep_equal, allow_empty_response=keep_equal))
+        except BadRow as problem:
+            if on_bad_row == "refuse":
+                raise UserError(f"bad row at {row.where}: {problem}") from None
+            bad.append(BadRowAt(row.where, str(problem)))
+    if not preferences:
+        first = "; ".join(f"{row.where}: {row.reason}" for row in bad[:3])
+        raise UserError(f"{path} holds no preference: {first or 'it has no rows'}")
+    loaded = Loaded(str(path), preferences, bad, len(preferences) + len(bad))
+    if bad and notice:
+        notice(loaded.summary())
+    return loaded

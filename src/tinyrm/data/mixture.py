@@ -1,0 +1,147 @@
+"""The training mixture of a recipe: all its sources, given domains, cleaned, and split by prompt."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from tinyrm.config import DataConfig, Source
+from tinyrm.errors import UserError
+from tinyrm.types import Preference
+
+from .leaks import Fingerprints, read_prompts, shipped_fingerprints
+from .load import load_preferences
+from .rows import is_hub_name
+from .split import deduplicate, split_by_prompt
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Preferences to train on and held-out ones, and the counts (plain JSON values) of how they came about.
+
+    facts: `read`, `bad`, `duplicates`, `leaked` ({source: {exact, near}}), `train`, `held_out`, `domains`
+        ({domain: rows}) and `sources` ({source: {train, held_out, domains, longer_wins}}); `longer_wins`
+        is the share of pairs whose chosen response is the longer one, equal lengths counting half.
+    """
+
+    train: list[Preference]
+    held_out: list[Preference]
+    facts: dict[str, Any]
+
+
+def load_mixture(config: DataConfig, seed: int, notice: Callable[[str], None]) -> Mixture:
+    """Loads what a recipe names; `notice` gets one line for each thing worth telling.
+
+    Raises:
+        UserError: a source cannot be read, or nothing is left of the mixture.
+    """
+    if not config.train:
+        raise UserError("the recipe names nothing to train on: add a source with its path to data.train")
+    if config.domain_column not in ("source", "subset"):
+        raise UserError(f"data.domain_column is 'source' or 'subset', not {config.domain_column!r}")
+    preferences, read, bad = _read(config, seed, notice)
+    preferences, duplicates = deduplicate(preferences)
+    if duplicates:
+        notice(f"{duplicates:,} duplicate or contradictory pairs dropped")
+    leaked: dict[str, dict[str, int]] = {}
+    if config.leak_check:
+        preferences, leaked = _without_leaks(preferences, config)
+    if leaked:
+        counts = ", ".join(f"{source} {sum(kinds.values()):,}" for source, kinds in leaked.items())
+        notice(f"{sum(sum(kinds.values()) for kinds in leaked.values()):,} rows of benchmark prompts dropped: {counts}")
+    if not preferences:
+        raise UserError("no row of the mixture is left once duplicates and benchmark prompts are dropped")
+    train, held_out = split_by_prompt(preferences, config.validation, config.validation_rows, seed)
+    facts = {
+        "read": read,
+        "bad": bad,
+        "duplicates": duplicates,
+        "leaked": leaked,
+        "train": len(train),
+        "held_out": len(held_out),
+        "domains": dict(Counter(preference.domain or "none" for preference in preferences).most_common()),
+        "sources": _facts_by_source(train, held_out),
+    }
+    return Mixture(train, held_out, facts)
+
+
+def _read(config: DataConfig, seed: int, notice: Callable[[str], None]) -> tuple[list[Preference], int, int]:
+    """All rows wanted of all sources, and how many were read and were bad."""
+    preferences: list[Preference] = []
+    domains: Counter[str] = Counter()
+    read = bad = 0
+    for source in config.train:
+        path = _located(source.path, config.root)
+        loaded = load_preferences(path, split=source.split, on_bad_row=config.on_bad_row, notice=notice)
+        read, bad = read + loaded.rows, bad + len(loaded.bad)
+        rows = [_placed(preference, source, config) for preference in loaded.preferences]
+        domains.update(row.domain or "none" for row in rows)
+        if config.only is not None:
+            rows = [row for row in rows if row.domain == config.only]
+        if source.rows is not None and source.rows < len(rows):
+            drawn = random.Random(f"{seed} {source.path}").sample(range(len(rows)), source.rows)
+            rows = [rows[place] for place in sorted(drawn)]
+        preferences += rows
+    if not preferences:
+        raise UserError(f"data.only = {config.only!r} leaves no row; domains found: {', '.join(sorted(domains))}")
+    return preferences, read, bad
+
+
+def _located(path: str, root: str) -> str:
+    below = Path(root) / path
+    return path if path == "-" or (is_hub_name(path) and not below.exists()) else str(below)
+
+
+def _placed(preference: Preference, source: Source, config: DataConfig) -> Preference:
+    """The preference with a source, and with a domain if there is any way to know it."""
+    name = preference.source or Path(source.path).name.removesuffix(".gz").rpartition(".")[0] or Path(source.path).name
+    domain = source.domain or preference.domain
+    if domain is None:
+        value = (name if config.domain_column == "source" else preference.subset) or ""
+        domain = next((known for pattern, known in config.domains.items() if fnmatchcase(value, pattern)), None)
+    return replace(preference, source=name, domain=domain)
+
+
+def _without_leaks(
+    preferences: list[Preference], config: DataConfig
+) -> tuple[list[Preference], dict[str, dict[str, int]]]:
+    prints = shipped_fingerprints()
+    for path in config.leak_files:
+        prompts = list(read_prompts(_located(path, config.root)))
+        if not prompts:
+            raise UserError(f"the file {path} of data.leak_files holds no prompt")
+        prints |= Fingerprints.of(prompts)
+    leaked: dict[str, Counter[str]] = defaultdict(Counter)
+    kept = []
+    for preference, found in zip(preferences, prints.finds([p.prompt for p in preferences]), strict=True):
+        if found:
+            leaked[preference.source or ""][found] += 1
+        else:
+            kept.append(preference)
+    return kept, {source: dict(kinds) for source, kinds in leaked.items()}
+
+
+def _facts_by_source(train: list[Preference], held_out: list[Preference]) -> dict[str, dict[str, Any]]:
+    sides: dict[str, tuple[list[Preference], list[Preference]]] = defaultdict(lambda: ([], []))
+    for side, rows in enumerate((train, held_out)):
+        for preference in rows:
+            sides[preference.source or ""][side].append(preference)
+    return {
+        source: {
+            "train": len(trained),
+            "held_out": len(held),
+            "domains": dict(Counter(preference.domain or "none" for preference in trained + held)),
+            "longer_wins": _longer_wins(trained + held),
+        }
+        for source, (trained, held) in sides.items()
+    }
+
+
+def _longer_wins(preferences: Iterable[Preference]) -> float | None:
+    leads = [len(p.chosen) - len(p.rejected) for p in preferences if not p.tie]
+    return round(sum((lead > 0) + (lead == 0) / 2 for lead in leads) / len(leads), 4) if leads else None

@@ -1,0 +1,159 @@
+"""What a judge says about labelled pairs, asked so that the label cannot show through."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyrm.errors import UserError
+from tinyrm.types import DOMAINS, Preference, Prompt, Verdict
+
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+class Judge(Protocol):
+    """Anything that can say which of two responses is better; `tinyrm.infer.RewardModel` is one."""
+
+    def compare_many(
+        self,
+        pairs: Sequence[tuple[Prompt, str, str]],
+        *,
+        domains: Sequence[str | None],
+        protocol: Literal["single", "pair"] | None,
+        progress: Callable[[int], None] | None,
+    ) -> list[Verdict]:
+        """One verdict for each (prompt, A, B), in order; `progress` is told the pairs done since it was last called."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Preferences and what a judge said of each; the arrays run over the rows.
+
+    p_chosen: probability that the chosen response is better.
+    credit: 1 right, 0 wrong, 0.5 where the judge calls a tie, NaN where the label itself is a tie.
+    orders_agree: whether both orders of the pair named the same side.
+    was_cut: whether anything was removed to fit the model's length.
+    """
+
+    preferences: Sequence[Preference]
+    p_chosen: Floats
+    credit: Floats
+    orders_agree: Bools
+    was_cut: Bools
+
+    @property
+    def scored(self) -> Bools:
+        """Rows that can be right or wrong: those whose label is not a tie."""
+        return ~np.isnan(self.credit)
+
+    def save(self, path: str | Path) -> None:
+        """Writes one JSON record a row: the row's id, subset and figures, none of its text."""
+        with Path(path).open("w", encoding="utf-8") as file:
+            for i, preference in enumerate(self.preferences):
+                credit = self.credit[i]
+                record = {
+                    "id": row_id(preference),
+                    "subset": preference.subset,
+                    "p_chosen": float(self.p_chosen[i]),
+                    "credit": None if np.isnan(credit) else float(credit),
+                    "agree": bool(self.orders_agree[i]),
+                    "cut": bool(self.was_cut[i]),
+                }
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def load_judged(path: str | Path, preferences: Sequence[Preference]) -> Judged:
+    """Reads what `Judged.save` wrote, back onto the same preferences in the same order.
+
+    Raises:
+        UserError: the file does not hold judgements of these rows.
+    """
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+        records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        ids = [record["id"] for record in records]
+        columns = {key: [record[key] for record in records] for key in ("p_chosen", "credit", "agree", "cut")}
+        judged = Judged(
+            preferences,
+            np.array(columns["p_chosen"], dtype=np.float64),
+            np.array([np.nan if credit is None else credit for credit in columns["credit"]], dtype=np.float64),
+            np.array(columns["agree"], dtype=np.bool_),
+            np.array(columns["cut"], dtype=np.bool_),
+        )
+    except FileNotFoundError:
+        raise UserError(f"no judgements at {path}") from None
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as problem:
+        raise UserError(f"{path} is not a file of judgements: {type(problem).__name__}: {problem}") from None
+    if len(ids) != len(preferences):
+        raise UserError(f"{path} holds {len(ids)} judgements, but there are {len(preferences)} rows: judge them again")
+    for line, (found, preference) in enumerate(zip(ids, preferences, strict=True), start=1):
+        if found != row_id(preference):
+            raise UserError(f"{path}, line {line}: judges row {found!r}, not {row_id(preference)!r}: judge them again")
+    return judged
+
+
+def judge_preferences(
+    judge: Judge,
+    preferences: Sequence[Preference],
+    *,
+    protocol: Literal["single", "pair"] | None = None,
+    use_domains: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Judged:
+    """Asks the judge about every row.
+
+    Which response is shown as A follows from the texts alone, never from the label, so a judge
+    that always says A is right half of the time.
+
+    Args:
+        use_domains: tell the judge each row's domain (where it is one of `tinyrm.types.DOMAINS`).
+    """
+    chosen_is_a = np.array([_comes_first(p.prompt, p.chosen, p.rejected) for p in preferences], dtype=np.bool_)
+    verdicts = judge.compare_many(
+        [
+            (p.prompt, p.chosen, p.rejected) if first else (p.prompt, p.rejected, p.chosen)
+            for p, first in zip(preferences, chosen_is_a, strict=True)
+        ],
+        domains=[p.domain if use_domains and p.domain in DOMAINS else None for p in preferences],
+        protocol=protocol,
+        progress=progress,
+    )
+    if len(verdicts) != len(preferences):
+        raise ValueError(f"the judge gave {len(verdicts)} verdicts on {len(preferences)} pairs")
+    p_a = np.array([verdict.p_a for verdict in verdicts], dtype=np.float64)
+    if not np.all((p_a >= 0) & (p_a <= 1)):
+        raise ValueError("the judge gave a probability that is not between 0 and 1")
+    # Decided on p_a itself: 1 - p may round to exactly 0.5.
+    credit = np.where(p_a == 0.5, 0.5, (p_a > 0.5) == chosen_is_a)
+    credit[np.array([p.tie for p in preferences], dtype=np.bool_)] = np.nan
+    return Judged(
+        preferences,
+        np.where(chosen_is_a, p_a, 1 - p_a),
+        credit,
+        np.array([verdict.agree for verdict in verdicts], dtype=np.bool_),
+        np.array([bool(verdict.cut) for verdict in verdicts], dtype=np.bool_),
+    )
+
+
+def row_id(preference: Preference) -> str:
+    """The row's own id, or else a digest of its text."""
+    return preference.id or _digest(preference.prompt, preference.chosen, preference.rejected).hex()
+
+
+def _comes_first(prompt: Prompt, response: str, other: str) -> bool:
+    """A fair coin that depends on the two texts alone; swapping them turns it over."""
+    return _digest(prompt, response) <= _digest(prompt, other)
+
+
+def _digest(prompt: Prompt, *responses: str) -> bytes:
+    text = json.dumps([[(turn.role, turn.content) for turn in prompt], *responses])
+    return hashlib.blake2b(text.encode("ascii"), digest_size=8).digest()

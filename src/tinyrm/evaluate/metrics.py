@@ -1,0 +1,57 @@
+"""Point figures of a judge: accuracy with ties as half, and how far its probabilities can be trusted.
+
+All take arrays over rows; `p` is the probability given to the chosen response.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .judging import Floats, Judged
+
+SMALLEST_P = 1e-12
+"""Probabilities below count as this in the log loss, which would be infinite at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far probabilities can be trusted, over `n` rows whose label is no tie."""
+
+    log_loss: float
+    brier: float
+    ece: float
+    n: int
+
+
+def calibration(judged: Judged) -> Calibration:
+    p, credit = judged.p_chosen[judged.scored], judged.credit[judged.scored]
+    return Calibration(log_loss(p), brier(p), expected_calibration_error(p, credit), len(p))
+
+
+def accuracy(credit: Floats) -> float:
+    """Mean credit (1 right, 0.5 tie, 0 wrong) over the rows that are not NaN; NaN if there is none."""
+    scored = credit[~np.isnan(credit)]
+    return float(scored.mean()) if len(scored) else float("nan")
+
+
+def log_loss(p: Floats) -> float:
+    """Mean of -ln p, in nats; a judge without an opinion has ln 2 = 0.693."""
+    return float(-np.log(np.maximum(p, SMALLEST_P)).mean())
+
+
+def brier(p: Floats) -> float:
+    """Mean of (1 - p)^2; a judge without an opinion has 0.25."""
+    return float(np.square(1 - p).mean())
+
+
+def expected_calibration_error(p: Floats, credit: Floats, bins: int = 10) -> float:
+    """Sum over bins b of n_b / n * |mean credit in b - mean confidence in b|.
+
+    Confidence is max(p, 1 - p), so the equally wide bins part [0.5, 1].
+    """
+    confidence = np.maximum(p, 1 - p)
+    bin_of = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(bin_of, weights=credit - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(p))

@@ -1,0 +1,50 @@
+"""torch: for checkpoints just trained, and for GPUs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import require
+from ..model.checkpoint import Checkpoint
+from .engine import TOKENS_PER_BATCH
+
+if TYPE_CHECKING:
+    from ..model.cloze_model import ClozeModel
+
+GPU_TOKENS_PER_BATCH = 65536
+
+
+class TorchBackend:
+    """Runs the masked LM of a checkpoint: float32 on a CPU, bfloat16 on a GPU."""
+
+    name = "torch"
+
+    def __init__(self, model: ClozeModel, pad: int) -> None:
+        torch = require("torch", "train")
+        self._torch = torch
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = model.to(self._device).eval()
+        self.pad = pad
+        self.tokens_per_batch = GPU_TOKENS_PER_BATCH if self._device.type == "cuda" else TOKENS_PER_BATCH
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, pad: int) -> TorchBackend:
+        """Loads the weights of a checkpoint.
+
+        Raises:
+            UserError: torch or transformers are not installed, or a weight is missing.
+        """
+        require("torch", "train")
+        require("transformers", "train")
+        from ..model.base import load_cloze_model
+
+        return cls(load_cloze_model(checkpoint), pad)
+
+    def logits(self, ids: np.ndarray, mask: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        torch, device = self._torch, self._device
+        padding = None if mask.all() else torch.from_numpy(mask).to(device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            out = self._model(torch.from_numpy(ids).to(device), padding, torch.from_numpy(slot).to(device))
+        return np.asarray(out.float().cpu().numpy())

@@ -1,0 +1,1 @@
+"""Masked language models as trunk and branch, adapters, and the checkpoint folder."""

@@ -1,0 +1,49 @@
+"""From raw log-odds to probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """temperature: divides log-odds. offset: reward of a typical response, subtracted from a single reward.
+
+    `sigmoid((reward - offset) / temperature)` is then the probability that a response is preferred
+    to a typical one of the held-out data.
+    """
+
+    temperature: float = 1.0
+    offset: float = 0.0
+
+
+def sigmoid(x: float) -> float:
+    """The logistic function, with sigmoid(-x) == 1 - sigmoid(x) exactly."""
+    if x < 0:
+        return 1.0 - sigmoid(-x)
+    return float(1.0 / (1.0 + np.exp(-x)))
+
+
+def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """The temperature that minimises the log loss of sigmoid(logit / T) against targets in [0, 1].
+
+    Guo et al. 2017 (arXiv 1706.04599). Golden-section search over log T: the loss is convex in 1 / T.
+    """
+    if len(logits) == 0 or not np.any(logits):
+        return 1.0
+
+    def loss(log_t: float) -> float:
+        scaled = logits / np.exp(log_t)
+        return float(np.mean(np.logaddexp(0.0, scaled) - targets * scaled))
+
+    low, high = np.log(0.02), np.log(50.0)
+    golden = (np.sqrt(5.0) - 1) / 2
+    for _ in range(60):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))

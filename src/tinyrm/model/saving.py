@@ -1,0 +1,48 @@
+"""Writing a checkpoint folder from a model in memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..prompt import ClozeWriter
+from .adapters import merge_adapters
+from .calibration import Calibration
+from .card import model_card
+from .checkpoint import CARD, CONFIG, METRICS, TOKENIZER, WEIGHTS, Manifest, write_json, write_manifest
+from .cloze_model import ClozeModel
+
+
+def save_checkpoint(
+    folder: Path,
+    model: ClozeModel,
+    writers: Mapping[str, ClozeWriter],
+    *,
+    name: str,
+    calibration: Mapping[str, Calibration],
+    metrics: Mapping[str, Any],
+) -> Manifest:
+    """Writes weights (adapters merged), tokenizer, templates, metrics and card; the manifest comes last.
+
+    The weights are a plain Hugging Face masked LM in safetensors.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = copy.deepcopy(model)
+    merge_adapters(whole)
+    whole.masked_lm.save_pretrained(folder)
+    encoder = next(iter(writers.values())).encoder
+    (folder / TOKENIZER).write_text(encoder.tokenizer_json, "utf-8")
+    manifest = Manifest(
+        name=name,
+        templates={kind: writer.template for kind, writer in writers.items()},
+        special=encoder.special,
+        word_ids={kind: writer.word_ids for kind, writer in writers.items()},
+        calibration=dict(calibration),
+        tinyrm=__version__,
+    )
+    write_json(folder / METRICS, metrics)
+    (folder / CARD).write_text(model_card(manifest, metrics), "utf-8")
+    return write_manifest(folder, manifest, (CONFIG, WEIGHTS, TOKENIZER))

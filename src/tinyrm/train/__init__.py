@@ -1,0 +1,1 @@
+"""Training: from preferences to a checkpoint folder."""

@@ -1,0 +1,197 @@
+"""One training run, from a recipe to a checkpoint folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from ..config import Recipe
+from ..data import load_mixture
+from ..errors import UserError, require
+from ..model.adapters import add_adapters
+from ..model.base import load_base, quieten_head
+from ..model.calibration import Calibration, fit_temperature
+from ..model.card import model_card
+from ..model.checkpoint import CARD, MANIFEST, METRICS, write_json
+from ..model.cloze_model import ClozeModel
+from ..model.saving import save_checkpoint
+from ..prompt import ClozeWriter, builtin
+from ..types import Preference
+from .examples import Examples, encode
+from .loop import Step, fit, judge
+from .objectives import preference_logit
+from .validation import summary, validation_metrics
+from .warmup import warm_up
+
+LOG = "log.jsonl"
+RECIPE = "recipe.toml"
+
+
+class Watcher(Protocol):
+    """Whoever shows a run to people: the command line draws bars on a terminal and prints lines elsewhere."""
+
+    def notice(self, text: str) -> None: ...
+
+    def progress(self, label: str, done: int, total: int, detail: str = "") -> None: ...
+
+
+class Silent:
+    """Shows nothing: the processes beside the main one."""
+
+    def notice(self, text: str) -> None: ...
+
+    def progress(self, label: str, done: int, total: int, detail: str = "") -> None: ...
+
+
+def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
+    """Runs a recipe and returns the folder with the checkpoint that judged the held-out rows best.
+
+    Raises:
+        UserError: the recipe, its data or its base model cannot be used, or the folder is taken.
+    """
+    require("accelerate", "train")
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+
+    folder = recipe.folder
+    if (folder / MANIFEST).exists() and not overwrite:
+        raise UserError(f"{folder} holds a finished model: choose another output=..., or --overwrite it")
+    set_seed(recipe.seed)
+    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    main = accelerator.is_main_process
+    watcher = watcher if main else Silent()
+
+    base = load_base(recipe.model.base)
+    limit = getattr(base.masked_lm.config, "max_position_embeddings", recipe.prompt.max_length)
+    if recipe.prompt.max_length > limit:
+        raise UserError(f"prompt.max_length = {recipe.prompt.max_length}, but {recipe.model.base} reads at most {limit} tokens")
+    kind = recipe.prompt.template
+    writer = ClozeWriter(
+        base.encoder, builtin(kind, recipe.prompt.slot, recipe.prompt.max_length, recipe.prompt.instruction)
+    )
+    mixture = load_mixture(recipe.data, recipe.seed, watcher.notice)
+    if not mixture.held_out:
+        raise UserError("no prompt is left to validate on: raise data.validation or add rows")
+    watcher.notice(f"{len(mixture.train):,} preferences to train on, {len(mixture.held_out):,} held out")
+    facts: dict[str, Any] = {"name": recipe.name, "base": recipe.model.base, "seed": recipe.seed, "data": mixture.facts}
+    if main:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_recipe(folder / RECIPE, recipe)
+
+    if base.fresh_head:
+        if recipe.warmup.tokens:
+            facts["warmup_loss"] = warm_up(
+                base.masked_lm,
+                mixture.train,
+                base.encoder,
+                recipe.warmup,
+                seed=recipe.seed,
+                device=accelerator.device,
+                on_step=lambda step, steps, loss: watcher.progress("warming up the head", step, steps, f"loss {loss:.2f}"),
+            )
+            if main:
+                base.masked_lm.save_pretrained(folder / "warm")  # a base for later runs: model.base=.../warm
+        quieten_head(base.masked_lm, recipe.model.head_scale)
+    model = ClozeModel(base.masked_lm, writer.word_ids, recipe.model.frozen).to(accelerator.device)
+    add_adapters(model, recipe.model.adapter)
+    encoded = partial(_encoded, writer=writer, seed=recipe.seed, watcher=watcher)
+    examples = encoded(mixture.train, general=recipe.prompt.general, label="reading training pairs")
+    held_out = encoded(mixture.held_out, general=0.0, label="reading held-out pairs")
+    facts["training"] = {
+        "parameters": sum(p.numel() for p in base.masked_lm.parameters()),
+        "learning": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "cut_to_fit": examples.cut,
+    }
+    best: dict[str, Any] = {"score": -1.0}
+
+    def validate(step: int) -> dict[str, Any]:
+        odds = judge(model, held_out, base.encoder.pad, recipe.train.tokens_per_batch, accelerator.device)
+        logits = preference_logit(odds, kind)
+        found = validation_metrics(logits, mixture.held_out)
+        watcher.notice(f"step {step}: {summary(found)}")
+        if found["score"] > best["score"]:
+            best.update(found, step=step)
+            offset = float(odds.mean()) if kind == "single" else 0.0
+            calibration = Calibration(fit_temperature(logits, held_out.target), offset)
+            if main:
+                save_checkpoint(
+                    folder,
+                    model,
+                    {kind: writer},
+                    name=recipe.name,
+                    calibration={kind: calibration},
+                    metrics={**facts, "validation": best},
+                )
+        return found
+
+    on_step = _recorder(folder / LOG, watcher) if main else lambda step: None
+    fitted = fit(
+        model,
+        examples,
+        kind,
+        base.encoder.pad,
+        recipe.train,
+        seed=recipe.seed,
+        accelerator=accelerator,
+        on_step=on_step,
+        validate=validate,
+    )
+    facts["training"] |= asdict(fitted)
+    facts["training"].pop("history")
+    if main:
+        _finish(folder, {**facts, "validation": best, "history": fitted.history})
+    watcher.notice(f"best at step {best['step']}: {summary(best)}")
+    return folder
+
+
+def _encoded(
+    preferences: Sequence[Preference], *, writer: ClozeWriter, general: float, seed: int, watcher: Watcher, label: str
+) -> Examples:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        watcher.progress(label, done, len(preferences))
+
+    return encode(preferences, writer, general=general, seed=seed, progress=advance)
+
+
+def _recorder(path: Path, watcher: Watcher) -> Callable[[Step], None]:
+    """Shows each step and appends it to the run's log."""
+    path.unlink(missing_ok=True)
+
+    def record(step: Step) -> None:
+        with path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(asdict(step)) + "\n")
+        rate = step.tokens / max(step.seconds, 1e-9)
+        watcher.progress("training", step.step, step.steps, f"loss {step.loss:.3f}  {rate:,.0f} tokens/s")
+
+    return record
+
+
+def _finish(folder: Path, metrics: dict[str, Any]) -> None:
+    """The facts that only the end knows; weights and manifest stay those of the best step."""
+    from ..model.checkpoint import open_checkpoint
+
+    write_json(folder / METRICS, metrics)
+    (folder / CARD).write_text(model_card(open_checkpoint(folder).manifest, metrics), "utf-8")
+
+
+def _write_recipe(path: Path, recipe: Recipe) -> None:
+    """The resolved recipe, defaults and overrides included."""
+    import tomli_w
+
+    path.write_text(tomli_w.dumps(_without_none(asdict(recipe))), "utf-8")
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,94 @@
+import json
+
+import pytest
+
+from tinyrm.config import DataConfig, Source
+from tinyrm.data import load_mixture
+from tinyrm.errors import UserError
+
+
+def write(folder, name, count, **columns):
+    rows = [{"prompt": f"{name} {n}?", "chosen": "long one", "rejected": "short", **columns} for n in range(count)]
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return rows
+
+
+@pytest.fixture
+def root(tmp_path):
+    write(tmp_path, "own.jsonl", 20, domain="safety", source="theirs", subset="deep")
+    write(tmp_path, "bare.jsonl", 30)
+    return tmp_path
+
+
+def mix(root, *sources, told=None, seed=17, **options):
+    sources = sources or (Source("own.jsonl"), Source("bare.jsonl"))
+    notice = [].append if told is None else told.append
+    return load_mixture(DataConfig(train=sources, root=str(root), validation=0.1, **options), seed, notice)
+
+
+def domains(mixture):
+    return {row.source: row.domain for row in mixture.train + mixture.held_out}
+
+
+def test_sources_and_domains(root):
+    assert domains(mix(root)) == {"theirs": "safety", "bare": None}
+    assert domains(mix(root, domains={"ba*": "chat", "*": "reasoning"})) == {"theirs": "safety", "bare": "chat"}
+    assert domains(mix(root, Source("own.jsonl", domain="chat"))) == {"theirs": "chat"}
+    write(root, "deep.jsonl", 5, subset="deep")
+    assert domains(mix(root, Source("deep.jsonl"), domain_column="subset", domains={"deep": "chat"})) == {
+        "deep": "chat"
+    }
+
+
+def test_one_domain_alone(root):
+    assert domains(mix(root, only="safety")) == {"theirs": "safety"}
+    with pytest.raises(UserError, match=r"'saftey' leaves no row; domains found: none, safety"):
+        mix(root, only="saftey")
+
+
+def test_rows_are_drawn_with_the_seed(root):
+    drawn = [mix(root, Source("bare.jsonl", rows=10), seed=seed) for seed in (1, 1, 2)]
+    assert [len(mixture.train) for mixture in drawn] == [9, 9, 9]
+    assert drawn[0] == drawn[1]
+    assert {row.prompt for row in drawn[0].train} != {row.prompt for row in drawn[2].train}
+
+
+def test_facts_and_notices(root):
+    with (root / "bare.jsonl").open("a") as file:
+        file.write('{"prompt": "bare.jsonl 3?", "chosen": "long  one", "rejected": "short"}\n{"prompt": 1}\n')
+    (root / "bench.jsonl").write_text('{"question": "OWN jsonl 7"}\n')
+    told = []
+    mixture = mix(root, told=told, leak_files=("bench.jsonl",))
+    assert mixture.facts == json.loads(json.dumps(mixture.facts))
+    assert mixture.facts == {
+        "read": 52,
+        "bad": 1,
+        "duplicates": 1,
+        "leaked": {"theirs": {"exact": 1}},
+        "train": 45,
+        "held_out": 4,
+        "domains": {"none": 30, "safety": 19},
+        "sources": {
+            "theirs": {"train": 17, "held_out": 2, "domains": {"safety": 19}, "longer_wins": 1.0},
+            "bare": {"train": 28, "held_out": 2, "domains": {"none": 30}, "longer_wins": 1.0},
+        },
+    }
+    assert len(told) == 3
+    assert "bare.jsonl:32" in told[0]
+    assert told[1].startswith("1 duplicate")
+    assert "theirs 1" in told[2]
+    assert mix(root, leak_files=("bench.jsonl",), leak_check=False).facts["leaked"] == {}
+
+
+def test_mistakes_in_the_recipe(root):
+    with pytest.raises(UserError, match="names nothing to train on"):
+        load_mixture(DataConfig(), 1, print)
+    with pytest.raises(UserError, match="domain_column"):
+        mix(root, domain_column="color")
+    with pytest.raises(UserError, match="missing"):
+        mix(root, Source("missing.jsonl"))
+    (root / "same.jsonl").write_text(
+        '{"prompt": "p", "chosen": "x", "rejected": "y"}\n{"prompt": "p", "chosen": "y", "rejected": "x"}\n'
+    )
+    with pytest.raises(UserError, match="no row of the mixture is left"):
+        mix(root, Source("same.jsonl"))
