@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,6 +58,17 @@ class Console:
             seconds = time.monotonic() - started
             left = seconds * (total - done) / max(done, 1)
             self.notice(f"{label}: {done:,} of {total:,}  {detail}  {seconds:.0f} s, {left:.0f} s left")
+
+    def counter(self, label: str, total: int) -> Callable[[int], None]:
+        """A callback for work that reports how much was done since its last report."""
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self.progress(label, done, total)
+
+        return advance
 
     def _start(self) -> Any:
         from rich.console import Console as RichConsole

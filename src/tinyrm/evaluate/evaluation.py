@@ -111,7 +111,7 @@ def evaluate(
     use_domains: bool = False,
     limit: int | None = None,
     on_bad_row: Literal["skip", "refuse"] = "skip",
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Measures a judge.
@@ -120,6 +120,7 @@ def evaluate(
         benchmark_or_path: a name in `BENCHMARKS`, or a file of preferences.
         data: where the benchmark's rows are, in place of its name on the Hub.
         use_domains: tell the judge the domain of each row.
+        progress: called with the rows judged so far and those there are.
         limit: judge a random sample of so many rows, drawn from every subset in proportion.
         seed: of the sample and of the resamples.
 
@@ -134,9 +135,17 @@ def evaluate(
     arranged = everything if limit is None else everything.sample(limit, seed)
     if all(p.tie for p in arranged.preferences):
         raise UserError(f"{benchmark.path} holds no row to be right or wrong about: {loaded.summary()}")
+    done, total = 0, len(arranged.preferences)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, total)
+
     start = time.perf_counter()
     judged = judge_preferences(
-        judge, arranged.preferences, protocol=protocol, use_domains=use_domains, progress=progress
+        judge, arranged.preferences, protocol=protocol, use_domains=use_domains, progress=advance
     )
     seconds = time.perf_counter() - start
     rows = Rows(

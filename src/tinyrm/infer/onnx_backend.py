@@ -20,6 +20,8 @@ class OnnxBackend:
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        # Weights stored as int8 become float32 once, at load, instead of in every run.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

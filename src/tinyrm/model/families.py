@@ -18,7 +18,7 @@ from ..errors import UserError
 
 def at(hidden: Tensor, slot: Tensor) -> Tensor:
     """The states of one place in each row: [rows, tokens, ...], [rows] -> [rows, ...]."""
-    return hidden[torch.arange(len(slot), device=slot.device), slot]
+    return hidden[torch.arange(slot.shape[0], device=slot.device), slot]
 
 
 class Family:
@@ -38,6 +38,10 @@ class Family:
     def upper_modules(self) -> list[nn.Module]:
         """What runs above the layers, the decoder excepted."""
         return [self.masked_lm.cls.predictions.transform]
+
+    def longest(self) -> int:
+        """The most tokens that the positions of the model reach."""
+        return int(self.encoder.config.max_position_embeddings)
 
     def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """Hidden states [rows, tokens, width] of token ids [rows, tokens]."""
@@ -60,11 +64,11 @@ class Family:
         attention = layer.attention.self
         asked = at(hidden, slot)
         query, key, value = (
-            states.view(len(slot), -1, attention.num_attention_heads, attention.attention_head_size).transpose(1, 2)
+            states.view(slot.shape[0], -1, attention.num_attention_heads, attention.attention_head_size).transpose(1, 2)
             for states in (attention.query(asked), attention.key(hidden), attention.value(hidden))
         )
         seen = scaled_dot_product_attention(query, key, value, attn_mask=context)
-        return layer.feed_forward_chunk(layer.attention.output(seen.reshape(len(slot), -1), asked))
+        return layer.feed_forward_chunk(layer.attention.output(seen.reshape(slot.shape[0], -1), asked))
 
     def transform(self, hidden: Tensor) -> Tensor:
         """The MLM head up to, but without, its decoder: [..., width] -> [..., width]."""
@@ -81,6 +85,9 @@ class Family:
 
 
 class Roberta(Family):
+    def longest(self) -> int:
+        return super().longest() - self.encoder.config.pad_token_id - 1  # its positions begin after the padding's
+
     def upper_modules(self) -> list[nn.Module]:
         return [self.masked_lm.lm_head.dense, self.masked_lm.lm_head.layer_norm]
 
@@ -126,14 +133,14 @@ class ModernBert(Family):
         layer = self.layers()[index]
         mask = masks[layer.attention_type]
         if mask is not None and mask.shape[2] > 1:
-            mask = at(mask.expand(len(slot), -1, -1, -1).transpose(1, 2), slot)[:, None]
+            mask = at(mask.expand(slot.shape[0], -1, -1, -1).transpose(1, 2), slot)[:, None]
         qkv = layer.attn.Wqkv(layer.attn_norm(hidden))
         query, key, value = qkv.view(*hidden.shape[:2], 3, -1, layer.attn.head_dim).unbind(dim=-3)
         query, key = apply_rotary_pos_emb(query, key, *rope[layer.attention_type], unsqueeze_dim=2)
         seen = scaled_dot_product_attention(
             at(query, slot)[:, :, None], key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
         )
-        out = at(hidden, slot) + layer.attn.Wo(seen.reshape(len(slot), -1))
+        out = at(hidden, slot) + layer.attn.Wo(seen.reshape(slot.shape[0], -1))
         return out + layer.mlp(layer.mlp_norm(out))
 
     def transform(self, hidden: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from ..model.calibration import Calibration, fit_temperature
 from ..model.card import model_card
 from ..model.checkpoint import CARD, MANIFEST, METRICS, write_json
 from ..model.cloze_model import ClozeModel
+from ..model.families import family_of
 from ..model.saving import save_checkpoint
 from ..prompt import ClozeWriter, builtin
 from ..types import Preference
@@ -68,7 +69,7 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
     watcher = watcher if main else Silent()
 
     base = load_base(recipe.model.base)
-    limit = getattr(base.masked_lm.config, "max_position_embeddings", recipe.prompt.max_length)
+    limit = family_of(base.masked_lm).longest()
     if recipe.prompt.max_length > limit:
         raise UserError(f"prompt.max_length = {recipe.prompt.max_length}, but {recipe.model.base} reads at most {limit} tokens")
     kind = recipe.prompt.template

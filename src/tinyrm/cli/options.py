@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def model_options(command: Command) -> Command:
+    """--model and --backend."""
+    for option in (
+        click.option(
+            "--backend",
+            type=click.Choice(["auto", "onnx", "torch"]),
+            default="auto",
+            show_default=True,
+            help="What computes: ONNX Runtime where the model has an ONNX file, else torch.",
+        ),
+        click.option("--model", metavar="NAME_OR_PATH", help="A checkpoint folder or Hub name; default: the shipped model."),
+    ):
+        command = option(command)
+    return command
+
+
+domain_option = click.option("--domain", help="chat, safety or reasoning: picks the instruction; general if left out.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+bad_rows_option = click.option(
+    "--on-bad-row",
+    type=click.Choice(["skip", "refuse"]),
+    default="skip",
+    show_default=True,
+    help="Tell and go on, or stop at the first row that cannot be read.",
+)

@@ -1,0 +1,156 @@
+"""A checkpoint as one ONNX file that needs neither torch nor transformers."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..errors import UserError, require
+from ..infer.engine import answer
+from ..infer.onnx_backend import OnnxBackend
+from ..infer.torch_backend import TorchBackend
+from ..model.checkpoint import CARD, MANIFEST, METRICS, ONNX, TOKENIZER, Checkpoint, open_checkpoint, write_manifest
+from ..prompt import Cloze, Question
+from ..types import to_prompt
+
+if TYPE_CHECKING:
+    from ..model.cloze_model import ClozeModel
+
+OPSET = 18
+SMALLEST = 4096
+"""Weights with fewer numbers stay float32: they weigh nothing."""
+TOLERANCE = {"float32": 1e-3, "int8": 0.5}
+"""Largest difference between torch's logits and those of the exported graph before an export is refused."""
+PROBES = (
+    ("What is 2 + 2?", "4", "5"),
+    ("Name a colour.\nOnly one.", "Blue.", "I cannot help with that."),
+    ("Sort a list in Python.", "```python\nsorted(xs)\n```" * 8, "word " * 600),
+)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where the model went, the size of its ONNX file in bytes, and its largest difference from torch's logits."""
+
+    folder: Path
+    size: int
+    difference: float
+
+
+def export_onnx(source: Path, target: Path, *, weights: Literal["float32", "int8"] = "int8") -> Exported:
+    """Writes a checkpoint folder whose weights are `model.onnx`, and checks it against torch.
+
+    weights: `int8` stores every matrix as 8-bit integers with a scale for each of its outputs and
+        computes in float32; `float32` stores what was trained.
+
+    Raises:
+        UserError: an extra is missing, `source` is no torch checkpoint, `target` is taken, or the
+            graph does not give torch's logits.
+    """
+    for module in ("torch", "transformers", "onnx", "onnxscript"):
+        require(module, "train")
+    from ..model.base import load_cloze_model
+
+    checkpoint = open_checkpoint(source)
+    if (target / MANIFEST).exists():
+        raise UserError(f"{target} holds a model already: choose another folder or delete it")
+    writers = checkpoint.writers()
+    model = load_cloze_model(checkpoint)
+    proto = _traced(model)
+    if weights == "int8":
+        _quantise(proto)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / ONNX).write_bytes(proto.SerializeToString())
+    pad = next(iter(writers.values())).encoder.pad
+    clozes = _probes(checkpoint)
+    expected = answer(TorchBackend(model, pad), clozes)
+    difference = float(np.abs(answer(OnnxBackend(target / ONNX, pad), clozes) - expected).max())
+    if not difference <= TOLERANCE[weights]:
+        (target / ONNX).unlink()
+        raise UserError(f"the exported graph is off by {difference:.2g} from torch's logits (allowed {TOLERANCE[weights]})")
+    for name in (TOKENIZER, METRICS, CARD):
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
+    write_manifest(target, checkpoint.manifest, (ONNX, TOKENIZER))
+    return Exported(target, (target / ONNX).stat().st_size, difference)
+
+
+def _probes(checkpoint: Checkpoint) -> list[Cloze]:
+    clozes = []
+    for kind, writer in checkpoint.writers().items():
+        for prompt, a, b in PROBES:
+            responses = {"single": [(a,), (b,)], "pair": [(a, b), (b, a)], "domain": [()]}[kind]
+            clozes += writer.write([Question(to_prompt(prompt), given) for given in responses])
+    return clozes
+
+
+def _traced(model: ClozeModel) -> Any:
+    """The model's graph with rows and tokens left open."""
+    import torch
+
+    from ..model.families import family_of
+
+    ids = torch.full((3, 20), 7)
+    mask = torch.ones_like(ids)
+    mask[1, 12:] = 0
+    rows = torch.export.Dim("rows", min=1)
+    tokens = torch.export.Dim("tokens", min=2, max=family_of(model.masked_lm).longest())
+    shapes = ({0: rows, 1: tokens}, {0: rows, 1: tokens}, {0: rows})
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the exporter warns of optional packages that this needs not
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model.eval(),
+                (ids, mask, torch.tensor([1, 2, 3])),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=["ids", "mask", "slot"],
+                output_names=["logits"],
+                dynamic_shapes=shapes,
+            )
+    finally:
+        logging.disable(previous)
+    assert program is not None
+    return program.model_proto
+
+
+def _quantise(proto: Any) -> None:
+    """Stores float32 matrices as int8 with one scale per output (or per row of an embedding), in place.
+
+    The graph turns them back into float32 once, when it is loaded: arithmetic stays float32, since
+    8-bit arithmetic changed three times as many decisions as 8-bit storage (benchmarks).
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    readers: dict[str, set[str]] = defaultdict(set)
+    for node in proto.graph.node:
+        for name in node.input:
+            readers[name].add(node.op_type)
+    kept, restored = [], []
+    for tensor in proto.graph.initializer:
+        if len(tensor.dims) != 2 or tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST:
+            kept.append(tensor)
+            continue
+        axis = 1 if readers[tensor.name] == {"MatMul"} else 0  # MatMul reads [in, out], Gemm and Gather [out, in]
+        matrix = numpy_helper.to_array(tensor)
+        scale = np.abs(matrix).max(axis=1 - axis, keepdims=True) / 127
+        scale[scale == 0] = 1
+        rounded = np.round(matrix / scale).astype(np.int8)
+        kept.append(numpy_helper.from_array(rounded, f"{tensor.name}_int8"))
+        kept.append(numpy_helper.from_array(scale.ravel().astype(np.float32), f"{tensor.name}_scale"))
+        inputs = [f"{tensor.name}_int8", f"{tensor.name}_scale"]
+        restored.append(helper.make_node("DequantizeLinear", inputs, [tensor.name], axis=axis))
+    nodes = [*restored, *proto.graph.node]
+    for field, values in ((proto.graph.initializer, kept), (proto.graph.node, nodes)):
+        del field[:]
+        field.extend(values)
