@@ -127,8 +127,8 @@ def _traced(model: ClozeModel) -> Any:
 def _quantise(proto: Any) -> None:
     """Stores float32 matrices as int8 with one scale per output (or per row of an embedding), in place.
 
-    The graph turns them back into float32 once, when it is loaded: arithmetic stays float32, since
-    8-bit arithmetic changed three times as many decisions as 8-bit storage (benchmarks).
+    The graph turns them back into float32 once, when it is loaded; `benchmarks/stored_weights.py`
+    measures what that costs.
     """
     from onnx import TensorProto, helper, numpy_helper
 

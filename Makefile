@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make demo`, then `make test`. Each sets itself up.
+PYTHON ?= python3
+TORCH  ?= torch>=2.6,<2.14
+CORE   := .venv
+DEV    := .venv-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint fix bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(CORE)/.ready  ## judge a few prompts with the shipped model (installs the core alone: no torch)
+	@PATH="$(CURDIR)/$(CORE)/bin:$$PATH" examples/demo.sh
+
+test: $(DEV)/.ready  ## run the test suite (installs everything; under 10 minutes on 2 cores)
+	$(DEV)/bin/python -m pytest -m "not slow"
+
+test-slow: $(DEV)/.ready  ## run the tests that take minutes
+	$(DEV)/bin/python -m pytest -m slow
+
+lint: $(DEV)/.ready  ## check style, types and the direction of imports
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+fix: $(DEV)/.ready  ## mend what ruff can
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+bench: $(DEV)/.ready  ## measure start-up and judging on this machine, into benchmarks/*.csv
+	$(DEV)/bin/python benchmarks/startup.py
+
+clean:  ## remove what was installed and built here
+	rm -rf $(CORE) $(DEV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(CORE)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(CORE)
+	$(CORE)/bin/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@

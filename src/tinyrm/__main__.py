@@ -1,0 +1,5 @@
+"""python -m tinyrm: the command line."""
+
+from .cli import main
+
+main()
