@@ -13,8 +13,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 WORDS = (
     "0 1 good bad chat safety reasoning what is the answer question response choice select best a b c d e f g "
-    "h i j k l m n o p q r s t u v w x y z two plus four five yes no . , : ? ! … ( ) [ ] / < > = + - ' \" human assistant system"
-).split()
+    "h i j k l m n o p q r s t u v w x y z two plus four five yes no . , : ? ! … ( ) [ ] / < > = + - ' \" "
+    "human assistant system"
+).split()  # noqa: SIM905
 FAMILIES = ("bert", "modernbert", "roberta", "deberta-v2")
 
 
@@ -47,19 +48,19 @@ def encoder(tokenizer):
     return TextEncoder(tokenizer.backend_tokenizer, SpecialTokens("[CLS]", "[SEP]", "[MASK]", "[PAD]"))
 
 
-def random_masked_lm(family: str, vocabulary: int, layers: int = 2):
+def random_masked_lm(family: str, vocabulary: int, layers: int = 2, width: int = 32):
     """A masked LM of a family with random weights large enough for its logits to differ visibly."""
     import torch
     import transformers as hf
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     torch.manual_seed(7)
     size = {
         "vocab_size": vocabulary,
-        "hidden_size": 32,
+        "hidden_size": width,
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
-        "intermediate_size": 48,
+        "intermediate_size": width * 3 // 2,
         "max_position_embeddings": 512,
         "pad_token_id": 0,
     }
@@ -76,21 +77,22 @@ def random_masked_lm(family: str, vocabulary: int, layers: int = 2):
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.normal_(std=0.25)
+                parameter.normal_(std=1.4 / width**0.5)
     return model.eval()
 
 
 @pytest.fixture(scope="session")
 def base_folder(tmp_path_factory, tokenizer):
     """`base_folder(family)`: a folder with a random masked LM and its tokenizer, as the Hub would give it."""
-    made: dict[str, Path] = {}
+    made: dict[tuple[str, int], Path] = {}
 
-    def folder(family: str) -> Path:
-        if family not in made:
-            made[family] = tmp_path_factory.mktemp(family.replace("-", ""))
-            random_masked_lm(family, len(tokenizer)).save_pretrained(made[family])
-            tokenizer.save_pretrained(made[family])
-        return made[family]
+    def folder(family: str, width: int = 32) -> Path:
+        key = (family, width)
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp(family.replace("-", ""))
+            random_masked_lm(family, len(tokenizer), width=width).save_pretrained(made[key])
+            tokenizer.save_pretrained(made[key])
+        return made[key]
 
     return folder
 
@@ -98,18 +100,18 @@ def base_folder(tmp_path_factory, tokenizer):
 @pytest.fixture(scope="session")
 def checkpoint_folder(tmp_path_factory, base_folder):
     """`checkpoint_folder(family, kinds)`: a TinyRM checkpoint with random weights and the templates of these kinds."""
-    made: dict[tuple[str, tuple[str, ...]], Path] = {}
+    made: dict[tuple[str, tuple[str, ...], int], Path] = {}
 
-    def folder(family: str, kinds: tuple[str, ...] = ("single", "pair")) -> Path:
+    def folder(family: str, kinds: tuple[str, ...] = ("single", "pair"), width: int = 32) -> Path:
         from tinyrm.model.base import load_base
         from tinyrm.model.calibration import Calibration
         from tinyrm.model.cloze_model import ClozeModel
         from tinyrm.model.saving import save_checkpoint
         from tinyrm.prompt import ClozeWriter, builtin
 
-        key = (family, kinds)
+        key = (family, kinds, width)
         if key not in made:
-            base = load_base(str(base_folder(family)))
+            base = load_base(str(base_folder(family, width)))
             writers = {kind: ClozeWriter(base.encoder, builtin(kind, max_length=128)) for kind in kinds}
             words = [i for writer in writers.values() for i in writer.word_ids]
             made[key] = tmp_path_factory.mktemp("checkpoint")
@@ -124,6 +126,30 @@ def checkpoint_folder(tmp_path_factory, base_folder):
         return made[key]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported_folder(tmp_path_factory, checkpoint_folder):
+    """`exported_folder(family)`: the checkpoint of a family with both templates as ONNX in float32."""
+    made: dict[str, Path] = {}
+
+    def folder(family: str) -> Path:
+        from tinyrm.export.onnx import export_onnx
+
+        if family not in made:
+            made[family] = tmp_path_factory.mktemp("onnx")
+            export_onnx(checkpoint_folder(family), made[family], weights="float32")
+        return made[family]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def default_model():
+    """The model that ships in the package."""
+    import tinyrm
+
+    return tinyrm.load()
 
 
 @pytest.fixture

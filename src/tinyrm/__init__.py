@@ -11,12 +11,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .errors import UserError
     from .infer import RewardModel, load
     from .types import Message, Preference, Ranked, Reward, Verdict
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Message": ".types",
@@ -29,7 +29,7 @@ _HOME = {
     "load": ".infer",
 }
 
-__all__ = ["Message", "Preference", "Ranked", "Reward", "RewardModel", "UserError", "Verdict", "load"]
+__all__ = ["Message", "Preference", "Ranked", "Reward", "RewardModel", "UserError", "Verdict", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -40,4 +40,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted(__all__)

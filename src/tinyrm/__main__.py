@@ -1,4 +1,4 @@
-"""python -m tinyrm: the command line."""
+"""`python -m tinyrm`."""
 
 from .cli import main
 

@@ -147,7 +147,7 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        return Path(self.output.format(name=self.name))
+        return Path(self.output.replace("{name}", self.name))
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -219,6 +219,7 @@ def _dataclass_in(hint: Any) -> type | None:
 def _check(recipe: Recipe, where: str) -> None:
     data, prompt, model, warmup, train = recipe.data, recipe.prompt, recipe.model, recipe.warmup, recipe.train
     bounds: tuple[tuple[str, float, float, float], ...] = (
+        *(("data.train.rows", source.rows, 1, 1e12) for source in data.train if source.rows is not None),
         ("data.validation", data.validation, 0.0, 0.9),
         ("data.validation_rows", data.validation_rows, 1, 1e9),
         ("prompt.max_length", prompt.max_length, 32, 65536),
@@ -234,6 +235,9 @@ def _check(recipe: Recipe, where: str) -> None:
         ("train.batch_size", train.batch_size, 1, 1e6),
         ("train.tokens_per_batch", train.tokens_per_batch, 1, 1e9),
         ("train.lr", train.lr, 1e-12, 10),
+        *(("train.betas", beta, 0, 0.999999) for beta in train.betas),
+        ("train.eps", train.eps, 1e-16, 1),
+        ("train.weight_decay", train.weight_decay, 0, 10),
         ("train.warmup", train.warmup, 0, 1),
         ("train.final_lr", train.final_lr, 0, 1),
         ("train.clip", train.clip, 1e-9, 1e9),

@@ -9,8 +9,8 @@ import traceback
 
 import click
 
-from .. import __version__
 from ..errors import UserError, nearest
+from ..version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("judge", "Which of two responses to a prompt is better."),
@@ -58,7 +58,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code; what went wrong is one sentence on standard error."""
     try:
-        app.main(arguments, prog_name="tinyrm", standalone_mode=False)
+        # Not app.main(), which answers a closed pipe and Ctrl-C in its own way.
+        with app.make_context("tinyrm", [*(arguments or ["--help"])]) as context:
+            app.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as mistake:
@@ -80,5 +82,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"tinyrm: {message}", err=True)
+    click.echo(f"tinyrm: {' '.join(message.split())}", err=True)
     return code

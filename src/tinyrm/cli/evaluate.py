@@ -16,11 +16,24 @@ from .options import bad_rows_option, model_options
 @click.command(name="eval")
 @click.argument("benchmark", metavar="BENCHMARK|FILE")
 @click.option("--data", help="A local file of the benchmark's rows, instead of the Hub's.")
-@click.option("--protocol", type=click.Choice(["single", "pair"]), help="Each response alone, or both in one context; default: what the model was trained for.")
-@click.option("--domains/--no-domains", "use_domains", default=False, help="Tell the model each row's domain, as the paper does; the leaderboard does not.")
-@click.option("--limit", type=click.IntRange(min=1), help="Judge a sample of so many rows, of every subset in proportion.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["single", "pair"]),
+    help="Each response alone, or both in one context; default: what the model was trained for.",
+)
+@click.option(
+    "--domains/--no-domains",
+    "use_domains",
+    default=False,
+    help="Tell the model each row's domain, as the paper does; the leaderboard does not.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Judge a sample of so many rows, of every subset in proportion."
+)
 @click.option("--seed", default=0, show_default=True, help="Of the sample and the bootstrap.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for metrics.json and verdicts.jsonl (no texts).")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder for metrics.json and verdicts.jsonl (no texts)."
+)
 @bad_rows_option
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

@@ -22,9 +22,7 @@ LINE = 72
 @domain_option
 @model_options
 @json_option
-def compare(
-    prompt: str, a: str, b: str, domain: str | None, model: str | None, backend: Any, as_json: bool
-) -> None:
+def compare(prompt: str, a: str, b: str, domain: str | None, model: str | None, backend: Any, as_json: bool) -> None:
     """Which of two responses to a prompt is better."""
     from ..infer import load
 
@@ -51,13 +49,24 @@ def compare(
 
 @click.command()
 @click.option("--prompt", required=True, help="What the candidates answer.")
-@click.option("--from", "file", type=click.File("r", encoding="utf-8", errors="replace"), help="Candidates, one a line; - for stdin.")
+@click.option(
+    "--from",
+    "file",
+    type=click.File("r", encoding="utf-8", errors="replace"),
+    help="Candidates, one a line; - for stdin.",
+)
 @click.argument("candidates", nargs=-1)
 @domain_option
 @model_options
 @json_option
 def rank(
-    prompt: str, file: Any, candidates: tuple[str, ...], domain: str | None, model: str | None, backend: Any, as_json: bool
+    prompt: str,
+    file: Any,
+    candidates: tuple[str, ...],
+    domain: str | None,
+    model: str | None,
+    backend: Any,
+    as_json: bool,
 ) -> None:
     """Order candidate responses from best to worst (best-of-N)."""
     from ..console import Console

@@ -20,7 +20,9 @@ def model_options(command: Command) -> Command:
             show_default=True,
             help="What computes: ONNX Runtime where the model has an ONNX file, else torch.",
         ),
-        click.option("--model", metavar="NAME_OR_PATH", help="A checkpoint folder or Hub name; default: the shipped model."),
+        click.option(
+            "--model", metavar="NAME_OR_PATH", help="A checkpoint folder or Hub name; default: the shipped model."
+        ),
     ):
         command = option(command)
     return command

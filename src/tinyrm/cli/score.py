@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UserError
 from .options import bad_rows_option, model_options
 
+if TYPE_CHECKING:
+    from ..console import Console
+    from ..data import RawRow
+
 
 @click.command()
 @click.argument("source", metavar="IN")
-@click.option("-o", "--output", metavar="OUT", default="-", show_default=True, help="A .jsonl file to write; - for standard output.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    default="-",
+    show_default=True,
+    help="A .jsonl file to write; - for standard output.",
+)
 @click.option("--field", default="tinyrm", show_default=True, help="Key of a row that its judgement is put under.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there.")
 @bad_rows_option
@@ -36,22 +47,36 @@ def score(
 
     target = _target(output, overwrite)
     judge = load(model, backend=backend)
-    rows = read_rows(source)
+    faults: list[RawRow] = []
+    rows = _telling(read_rows(source), faults)
     judged = score_rows(judge, refuse_bad(rows) if on_bad_row == "refuse" else rows, field=field)
     with Console() as console:
         if target is None:
-            total, bad = _write(judged, sys.stdout, field, console)
+            total, bad, first = _write(judged, sys.stdout, field, console)
         else:
             partial = target.with_name(target.name + ".partial")
             with partial.open("w", encoding="utf-8") as file:
-                total, bad = _write(judged, file, field, console)
-            partial.replace(target)
+                total, bad, first = _write(judged, file, field, console)
+            if total:
+                partial.replace(target)
+            else:
+                partial.unlink()
         if not total:
             raise UserError(f"{source} holds no rows")
-        errors = f", {bad:,} of them could not be judged: see their {field}.error" if bad else ""
+        if bad == total:
+            raise UserError(f"no row of {source} could be judged; the first is {first}")
+        if faults:
+            raise UserError(f"{faults[0].where}: {faults[0].error}; {total - bad:,} rows were judged")
+        errors = f", but not {bad:,} of them (see {field}.error), the first at {first}" if bad else ""
         console.notice(f"{total:,} rows judged by {judge.manifest.name}{errors}")
-    if bad == total:
-        raise UserError(f"no row of {source} could be judged: see {field}.error in the output")
+
+
+def _telling(rows: Iterable[RawRow], faults: list[RawRow]) -> Iterator[RawRow]:
+    """The same rows; those at which a file broke off are also put into `faults`."""
+    for row in rows:
+        if row.broken:
+            faults.append(row)
+        yield row
 
 
 def _target(output: str, overwrite: bool) -> Path | None:
@@ -67,13 +92,16 @@ def _target(output: str, overwrite: bool) -> Path | None:
     return target
 
 
-def _write(judged: Iterable[dict[str, Any]], file: IO[str], field: str, console: Any) -> tuple[int, int]:
-    total = bad = 0
+def _write(judged: Iterable[dict[str, Any]], file: IO[str], field: str, console: Console) -> tuple[int, int, str]:
+    """How many rows were written, how many of them could not be judged, and where and why the first."""
+    total, bad, first = 0, 0, ""
     for row in judged:
         file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
         total += 1
-        bad += "error" in row[field]
+        if "error" in row[field]:
+            bad += 1
+            first = first or f"{row[field]['at']}: {row[field]['error']}"
         if total % 1000 == 0:
             console.notice(f"{total:,} rows")
     file.flush()
-    return total, bad
+    return total, bad, first

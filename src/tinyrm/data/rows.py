@@ -26,11 +26,15 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as it stands: its columns in `value`, or in `error` why it cannot be read."""
+    """One row as it stands: its columns in `value`, or in `error` why it cannot be read.
+
+    broken: the file is at fault, not a row of it, and what came after is lost.
+    """
 
     where: str
     value: dict[str, Any] | None
     error: str | None = None
+    broken: bool = False
 
 
 class _Broken(Exception):
@@ -145,7 +149,7 @@ def _jsonl(lines: Iterable[bytes], name: str) -> Iterator[RawRow]:
             if text := _text(line):
                 yield _parsed(text, f"{name}:{number}")
     except _Broken as broken:
-        yield RawRow(f"{name}:{number + 1}", None, str(broken))
+        yield RawRow(f"{name}:{number + 1}", None, str(broken), broken=True)
 
 
 def _text(line: bytes) -> str:
@@ -202,7 +206,7 @@ def _json_file(path: Path, name: str) -> Iterator[RawRow]:
     elif document:
         yield from _jsonl(b"".join(parts).splitlines(), name)
     if broken:
-        yield RawRow(name, None, broken)
+        yield RawRow(name, None, broken, broken=True)
 
 
 def _is_row(value: Any) -> bool:
@@ -219,13 +223,13 @@ def _items(text: str, name: str, broken: str | None) -> Iterator[RawRow]:
         position = skip.match(text, position).end()  # type: ignore[union-attr]
         if text.startswith("]", position):
             if position + 1 < len(text):
-                yield RawRow(name, None, "the file goes on after the end of its array; the rest is left out")
+                yield RawRow(name, None, "the file goes on after the end of its array; the rest is left out", broken=True)
             return
         start = position
         try:
             value, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError) as problem:
-            yield RawRow(where, None, broken or f"not JSON: {problem}; the rest of the file is left out")
+            yield RawRow(where, None, broken or f"not JSON: {problem}; the rest of the file is left out", broken=True)
             return
         yield _row(value, where, "\\u" in text[start:position])
 
@@ -245,7 +249,7 @@ def _csv_file(path: Path, name: str) -> Iterator[RawRow]:
         except StopIteration:
             return
         except _Broken as broken:
-            yield RawRow(where, None, str(broken))
+            yield RawRow(where, None, str(broken), broken=True)
             return
         except csv.Error as problem:
             fields, error = ["?"], f"not CSV: {problem}"

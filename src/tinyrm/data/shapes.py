@@ -76,6 +76,8 @@ def to_responses(row: Row, *, allow_empty_response: bool = False) -> Responses:
         if len(turns) < 2 or turns[-1].role != "assistant":
             raise BadRow(f"{column} does not end with a turn of the assistant")
         found = Responses(_checked(turns[:-1]), (turns[-1].content,), "single")
+    elif any(row.get(column) == "" for column in _ONE):
+        found = Responses(_required_prompt(row), ("",), "single")
     else:
         raise BadRow(
             f"no response: the row has the columns {_columns(row)}; known are prompt + response, "

@@ -74,7 +74,9 @@ def export_onnx(source: Path, target: Path, *, weights: Literal["float32", "int8
     difference = float(np.abs(answer(OnnxBackend(target / ONNX, pad), clozes) - expected).max())
     if not difference <= TOLERANCE[weights]:
         (target / ONNX).unlink()
-        raise UserError(f"the exported graph is off by {difference:.2g} from torch's logits (allowed {TOLERANCE[weights]})")
+        raise UserError(
+            f"the exported graph is off by {difference:.2g} from torch's logits (allowed {TOLERANCE[weights]})"
+        )
     for name in (TOKENIZER, METRICS, CARD):
         if (source / name).exists():
             shutil.copyfile(source / name, target / name)
@@ -86,8 +88,8 @@ def _probes(checkpoint: Checkpoint) -> list[Cloze]:
     clozes = []
     for kind, writer in checkpoint.writers().items():
         for prompt, a, b in PROBES:
-            responses = {"single": [(a,), (b,)], "pair": [(a, b), (b, a)], "domain": [()]}[kind]
-            clozes += writer.write([Question(to_prompt(prompt), given) for given in responses])
+            asked: dict[str, list[tuple[str, ...]]] = {"single": [(a,), (b,)], "pair": [(a, b), (b, a)], "domain": [()]}
+            clozes += writer.write([Question(to_prompt(prompt), responses) for responses in asked[kind]])
     return clozes
 
 

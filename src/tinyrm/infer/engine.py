@@ -25,9 +25,7 @@ class Backend(Protocol):
         ...
 
 
-def answer(
-    backend: Backend, clozes: Sequence[Cloze], progress: Callable[[int], None] | None = None
-) -> np.ndarray:
+def answer(backend: Backend, clozes: Sequence[Cloze], progress: Callable[[int], None] | None = None) -> np.ndarray:
     """Logits [n, words] of each cloze, in the order given.
 
     Equal clozes are computed once, and batches are formed from the sorted clozes, so that neither

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
-from ..model.checkpoint import CARD, CONFIG, METRICS, ONNX, TOKENIZER, WEIGHTS, MANIFEST, Checkpoint, open_checkpoint
+from ..model.checkpoint import CARD, CONFIG, MANIFEST, METRICS, ONNX, TOKENIZER, WEIGHTS, Checkpoint, open_checkpoint
 from .engine import Backend
 from .onnx_backend import OnnxBackend
 from .reward_model import RewardModel

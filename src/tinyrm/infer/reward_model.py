@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -58,8 +59,8 @@ class RewardModel:
         """Candidates from best to worst; equal scores keep their order.
 
         The score is the reward where the model reads responses alone. A model that only compares
-        gives the mean log-odds against the other candidates; against the same 16 of them, evenly
-        spaced, where there are more than 16: such scores compare within one ranking alone.
+        gives the mean log-odds against all candidates (0 against itself); against the same 16 of
+        them, evenly spaced, where there are more than 16: such scores compare within one ranking alone.
         """
         turns = to_prompt(prompt)
         if "single" in self._writers:
@@ -130,9 +131,7 @@ class RewardModel:
             UserError: the model only compares pairs, or a prompt is empty.
         """
         named = domains or [None] * len(responses)
-        questions = [
-            Question(prompt, (text,), domain) for (prompt, text), domain in zip(responses, named, strict=True)
-        ]
+        questions = [Question(prompt, (text,), domain) for (prompt, text), domain in zip(responses, named, strict=True)]
         clozes, odds = self._odds("single", questions, progress)
         calibration = self._calibration("single")
         return [
@@ -172,13 +171,16 @@ class RewardModel:
             protocol="pair",
             progress=_per(max(1, len(references)), progress),
         )
+        if progress is not None and count:
+            progress(1)  # what the references save by not meeting themselves
         logits: list[list[float]] = [[] for _ in range(count)]
         cuts: list[dict[str, int]] = [{} for _ in range(count)]
         for (i, _), verdict in zip(meetings, verdicts, strict=True):
             logits[i].append(verdict.logit)
             cut = {"prompt": verdict.cut.get("prompt", 0), "response": verdict.cut.get("a", 0)}
             cuts[i] |= {name: max(n, cuts[i].get(name, 0)) for name, n in cut.items() if n}
-        return [float(np.mean(met)) if met else 0.0 for met in logits], list(cuts)
+        # A reference ties with itself, so that equal texts get equal scores, references or not.
+        return [math.fsum(met) / len(references) for met in logits], list(cuts)
 
 
 _SWAPPED = {"prompt": "prompt", "a": "b", "b": "a"}

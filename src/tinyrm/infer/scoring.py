@@ -52,7 +52,8 @@ def _judge(model: RewardModel, tasks: list[tuple[Responses, str | None]]) -> Ite
     )
     verdicts = iter(
         model.compare_many(
-            [(asked.prompt, asked.responses[0], asked.responses[1]) for asked, _ in pairs], domains=[d for _, d in pairs]
+            [(asked.prompt, asked.responses[0], asked.responses[1]) for asked, _ in pairs],
+            domains=[d for _, d in pairs],
         )
     )
     for asked, domain in tasks:

@@ -21,6 +21,9 @@ class AdaptedLinear(nn.Module):
     taken as a constant in the gradient (section 4.3 there) and m [out] learnt.
     """
 
+    zero_row: Tensor
+    squared: Tensor
+
     def __init__(self, base: nn.Linear, config: AdapterConfig) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
@@ -43,8 +46,8 @@ class AdaptedLinear(nn.Module):
         s = self.scale
         cross = ((self.base.weight @ self.a.T) * self.b).sum(dim=1)
         update = ((self.b @ (self.a @ self.a.T)) * self.b).sum(dim=1)
-        norms = (self.squared + 2 * s * cross + s * s * update).clamp_min(0).sqrt()  # type: ignore[operator]
-        return torch.where(self.zero_row | (norms == 0), torch.ones_like(norms), norms)  # type: ignore[operator]
+        norms = (self.squared + 2 * s * cross + s * s * update).clamp_min(0).sqrt()
+        return torch.where(self.zero_row | (norms == 0), torch.ones_like(norms), norms)
 
     def forward(self, x: Tensor) -> Tensor:
         out = nn.functional.linear(x, self.base.weight) + self.scale * ((x @ self.a.T) @ self.b.T)

@@ -46,12 +46,16 @@ def load_base(name: str) -> Base:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as problem:
         raise UserError(f"cannot load the tokenizer of {name!r}: {str(problem).splitlines()[0]}") from None
+    vocabulary = masked_lm.config.vocab_size
+    if 2 * len(tokenizer) < vocabulary:  # where the files are missing, transformers makes an empty tokenizer
+        raise UserError(f"the tokenizer of {name!r} has {len(tokenizer)} tokens of {vocabulary}: its files are missing")
     encoder = TextEncoder(tokenizer.backend_tokenizer, special_tokens(tokenizer, name))
     return Base(masked_lm, encoder, fresh_head=bool(missing))
 
 
 def load_masked_lm(path: str, name: str) -> tuple[Any, set[str]]:
     """A masked LM without dropout, and the names of the weights that its checkpoint lacks."""
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM
     from transformers.utils import logging
 
@@ -60,7 +64,9 @@ def load_masked_lm(path: str, name: str) -> tuple[Any, set[str]]:
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         if config.model_type not in FAMILIES:
-            raise UserError(f"{name}: models of type {config.model_type!r} are not supported; supported: {', '.join(FAMILIES)}")
+            raise UserError(
+                f"{name}: models of type {config.model_type!r} are not supported; supported: {', '.join(FAMILIES)}"
+            )
         masked_lm, info = AutoModelForMaskedLM.from_pretrained(
             path,
             trust_remote_code=False,
@@ -69,7 +75,7 @@ def load_masked_lm(path: str, name: str) -> tuple[Any, set[str]]:
             output_loading_info=True,
             attn_implementation="eager" if config.model_type == "deberta-v2" else "sdpa",
         )
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
         raise UserError(f"cannot load the model {name!r}: {str(problem).splitlines()[0]}") from None
     without_dropout(masked_lm)
     tied = ("decoder.weight", "decoder.bias")

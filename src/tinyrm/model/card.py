@@ -53,7 +53,9 @@ def _sources(data: Mapping[str, Any]) -> list[str]:
     rows = ["| source | trained on | held out | longer wins |", "| --- | --- | --- | --- |"]
     for name, facts in data.get("sources", {}).items():
         longer = facts.get("longer_wins")
-        rows.append(f"| {name} | {facts['train']:,} | {facts['held_out']:,} | {'' if longer is None else f'{longer:.2f}'} |")
+        rows.append(
+            f"| {name} | {facts['train']:,} | {facts['held_out']:,} | {'' if longer is None else f'{longer:.2f}'} |"
+        )
     return rows
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,10 +19,12 @@ MANIFEST = "tinyrm.json"
 WEIGHTS = "model.safetensors"
 ONNX = "model.onnx"
 TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 CONFIG = "config.json"
 METRICS = "metrics.json"
 CARD = "README.md"
 FORMAT = 1
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class Manifest:
 
     def all_word_ids(self) -> tuple[int, ...]:
         return tuple(i for ids in self.word_ids.values() for i in ids)
+
+
+class _Written(msgspec.Struct):
+    """What is read of `tinyrm.json` first: a newer format may not be one that `Manifest` fits."""
+
+    format: int
 
 
 @dataclass(frozen=True)
@@ -93,12 +101,10 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     manifest_path = folder / MANIFEST
     if not manifest_path.is_file():
         raise UserError(f"{folder} is not a TinyRM checkpoint: it has no {MANIFEST}; `tinyrm train` makes one")
-    try:
-        manifest = msgspec.json.decode(manifest_path.read_bytes(), type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, UserError) as problem:
-        raise UserError(f"{manifest_path} is damaged: {problem}") from None
-    if manifest.format > FORMAT:
-        raise UserError(f"{folder} was written by a newer TinyRM (format {manifest.format}): pip install -U tinyrm")
+    written = _read(manifest_path, _Written)
+    if written.format > FORMAT:
+        raise UserError(f"{folder} was written by a newer TinyRM (format {written.format}): pip install -U tinyrm")
+    manifest = _read(manifest_path, Manifest)
     if set(manifest.word_ids) != set(manifest.templates) or TOKENIZER not in manifest.files:
         raise UserError(f"{manifest_path} is damaged: templates, word ids and files do not fit together")
     for name, expected in manifest.files.items():
@@ -108,6 +114,13 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         if _sha256(path) != expected:
             raise UserError(f"{path} is not the file that was saved (its hash differs): copy the whole folder again")
     return Checkpoint(folder, manifest)
+
+
+def _read(path: Path, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, UserError) as problem:
+        raise UserError(f"{path} is damaged: {problem}") from None
 
 
 def write_manifest(folder: Path, manifest: Manifest, files: Iterable[str]) -> Manifest:

@@ -34,6 +34,8 @@ class Trunk(nn.Module):
 class Branch(nn.Module):
     """The layers above the trunk and the MLM head at the slot: hidden states -> logits [rows, words]."""
 
+    word_ids: Tensor
+
     def __init__(self, family: Family, depth: int, word_ids: Sequence[int]) -> None:
         super().__init__()
         self._family = family

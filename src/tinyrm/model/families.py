@@ -4,6 +4,9 @@ Each family runs its own Hugging Face modules layer by layer, so that a model ca
 depth; `tests/model/test_families.py` holds the outcome to that of the model's own forward.
 """
 
+# Hugging Face's modules have no types that mypy could follow.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from typing import Any
@@ -60,7 +63,7 @@ class Family:
 
         Above the last layer only the slot is read, so only its query, projections and MLP are needed.
         """
-        layer = self.layers()[index]
+        layer: Any = self.layers()[index]
         attention = layer.attention.self
         asked = at(hidden, slot)
         query, key, value = (
@@ -119,18 +122,20 @@ class ModernBert(Family):
             masks["sliding_attention"] = masks["sliding_attention"] | torch.eye(
                 tokens, dtype=torch.bool, device=hidden.device
             )
-        rope = {kind: self.encoder.rotary_emb(hidden, place[None], kind) for kind in set(self.encoder.config.layer_types)}
+        rope = {
+            kind: self.encoder.rotary_emb(hidden, place[None], kind) for kind in set(self.encoder.config.layer_types)
+        }
         return masks, rope
 
     def run(self, index: int, hidden: Tensor, context: Any) -> Tensor:
         masks, rope = context
-        layer = self.layers()[index]
+        layer: Any = self.layers()[index]
         kind = layer.attention_type
         return layer(hidden, attention_mask=masks[kind], position_embeddings=rope[kind])
 
     def run_at(self, index: int, hidden: Tensor, context: Any, slot: Tensor) -> Tensor:
         masks, rope = context
-        layer = self.layers()[index]
+        layer: Any = self.layers()[index]
         mask = masks[layer.attention_type]
         if mask is not None and mask.shape[2] > 1:
             mask = at(mask.expand(slot.shape[0], -1, -1, -1).transpose(1, 2), slot)[:, None]
@@ -192,7 +197,9 @@ class Deberta(Family):
         return self.encoder.embeddings.word_embeddings.weight, self._head().bias
 
     def _head(self) -> Any:
-        return self.masked_lm.cls.predictions.transform if self.masked_lm.legacy else self.masked_lm.lm_predictions.lm_head
+        return (
+            self.masked_lm.cls.predictions.transform if self.masked_lm.legacy else self.masked_lm.lm_predictions.lm_head
+        )
 
 
 FAMILIES: dict[str, type[Family]] = {

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..prompt import ClozeWriter
+from ..version import __version__
 from .adapters import merge_adapters
 from .calibration import Calibration
 from .card import model_card
-from .checkpoint import CARD, CONFIG, METRICS, TOKENIZER, WEIGHTS, Manifest, write_json, write_manifest
+from .checkpoint import (
+    CARD,
+    CONFIG,
+    METRICS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    Manifest,
+    write_json,
+    write_manifest,
+)
 from .cloze_model import ClozeModel
 
 
@@ -27,7 +38,7 @@ def save_checkpoint(
 ) -> Manifest:
     """Writes weights (adapters merged), tokenizer, templates, metrics and card; the manifest comes last.
 
-    The weights are a plain Hugging Face masked LM in safetensors.
+    Weights and tokenizer are a plain Hugging Face masked LM, and so a base for further training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole = copy.deepcopy(model)
@@ -35,6 +46,7 @@ def save_checkpoint(
     whole.masked_lm.save_pretrained(folder)
     encoder = next(iter(writers.values())).encoder
     (folder / TOKENIZER).write_text(encoder.tokenizer_json, "utf-8")
+    write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(writers))
     manifest = Manifest(
         name=name,
         templates={kind: writer.template for kind, writer in writers.items()},
@@ -46,3 +58,13 @@ def save_checkpoint(
     write_json(folder / METRICS, metrics)
     (folder / CARD).write_text(model_card(manifest, metrics), "utf-8")
     return write_manifest(folder, manifest, (CONFIG, WEIGHTS, TOKENIZER))
+
+
+def _tokenizer_config(writers: Mapping[str, ClozeWriter]) -> dict[str, Any]:
+    """What transformers' AutoTokenizer wants beside `tokenizer.json`."""
+    encoder = next(iter(writers.values())).encoder
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max(writer.template.max_length for writer in writers.values()),
+        **{f"{role}_token": token for role, token in asdict(encoder.special).items()},
+    }

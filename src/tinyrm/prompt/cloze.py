@@ -42,6 +42,10 @@ class ClozeWriter:
         self.template = template
         self.fields = FIELDS[template.kind]
         self.word_ids = tuple(encoder.word(word) for word in template.words)
+        for place, (word, i) in enumerate(zip(template.words, self.word_ids, strict=True)):
+            if i in self.word_ids[:place]:
+                same = template.words[self.word_ids.index(i)]
+                raise UserError(f"the answer words {same!r} and {word!r} are one and the same token of this tokenizer")
         self._weights = [template.shares.get(name, 1.0) for name in self.fields]
         (self._gap,) = encoder.encode(["…"])
         self._frames = {text: self._frame(text) for text in {template.instruction(d) for d in template.instructions}}
@@ -87,7 +91,9 @@ class ClozeWriter:
         return frame
 
     def _room(self, frame: list[list[int] | str]) -> int:
-        return self.template.max_length - sum(1 if part == "slot" else len(part) for part in frame if part not in self.fields)
+        return self.template.max_length - sum(
+            1 if part == "slot" else len(part) for part in frame if part not in self.fields
+        )
 
     def _pack(self, frame: list[list[int] | str], ids: list[list[int]]) -> Cloze:
         rooms = allot([len(field) for field in ids], self._weights, self._room(frame))

@@ -41,14 +41,16 @@ class Template:
     max_length: int = 512
 
     def __post_init__(self) -> None:
-        names = [name for name in re.findall(r"\{(\w*)\}", self.text)]
+        names = re.findall(r"\{(\w*)\}", self.text)
         expected = {*FIELDS[self.kind], "slot"}
-        if names.count("slot") != 1:
-            raise UserError(f"a {self.kind} template holds {{slot}} exactly once: {self.text!r}")
         if not expected <= set(names) <= expected | {"instruction", "sep"}:
             raise UserError(f"a {self.kind} template has the fields {sorted(expected)}, not {sorted(set(names))}")
+        if any(names.count(name) > 1 for name in expected):
+            raise UserError(f"a {self.kind} template holds each of {sorted(expected)} exactly once: {self.text!r}")
         if len(set(self.words)) < 2 or (self.kind != "domain" and len(self.words) != 2):
             raise UserError(f"a {self.kind} template needs two different answer words, not {self.words}")
+        if any(share <= 0 for share in self.shares.values()):
+            raise UserError(f"the shares of a template are above 0, not {self.shares}")
         if GENERAL not in self.instructions:
             raise UserError(f"a template needs an instruction named {GENERAL!r}")
 

@@ -33,7 +33,9 @@ class TextEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True
         self.special = special
-        self.cls, self.sep, self.mask, self.pad = (self._id(t) for t in (special.cls, special.sep, special.mask, special.pad))
+        self.cls, self.sep, self.mask, self.pad = (
+            self._id(t) for t in (special.cls, special.sep, special.mask, special.pad)
+        )
         # Some vocabularies (SentencePiece) hold the spelling of a special token as an ordinary piece too.
         self._barred = {self.cls, self.sep, self.mask, self.pad}
 
@@ -73,5 +75,5 @@ class TextEncoder:
 
 
 def _encodable(text: str) -> str:
-    """Lone surrogates, which no tokenizer takes, become U+FFFD."""
+    """Lone surrogates, which no tokenizer takes, become question marks."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -43,7 +43,8 @@ class Examples:
     @property
     def lengths(self) -> np.ndarray:
         """Length of the longer cloze of each example, in tokens."""
-        return np.diff(self.starts).reshape(-1, 2).max(axis=1)
+        longer: np.ndarray = np.diff(self.starts).reshape(-1, 2).max(axis=1)
+        return longer
 
     def batch(self, chosen: np.ndarray, pad: int) -> Batch:
         """The clozes of some examples, padded to the longest: rows 2i and 2i + 1 are example i's."""
@@ -74,9 +75,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         mask = None if self.mask is None else self.mask.to(device)
-        return Batch(
-            self.ids.to(device), mask, self.slot.to(device), self.target.to(device), self.margin.to(device)
-        )
+        return Batch(self.ids.to(device), mask, self.slot.to(device), self.target.to(device), self.margin.to(device))
 
 
 def encode(

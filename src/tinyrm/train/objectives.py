@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(odds [n, 2], target [n], margin [n]) -> loss [n]; odds are logit(word 0) - logit(word 1) of an example's two clozes."""
+"""(odds [n, 2], target [n], margin [n]) -> loss [n]; odds: logit(word 0) - logit(word 1) of an example's two clozes."""
 
 
 def pair_cloze(odds: Tensor, target: Tensor, margin: Tensor) -> Tensor:
@@ -38,5 +38,5 @@ OBJECTIVES: dict[str, Objective] = {"pair": pair_cloze, "single": bradley_terry}
 
 def preference_logit(odds: np.ndarray, kind: str) -> np.ndarray:
     """Log-odds [n] that the chosen response is better, from the odds [n, 2] of an example's two clozes."""
-    difference = odds[:, 0] - odds[:, 1]
+    difference: np.ndarray = odds[:, 0] - odds[:, 1]
     return difference / 2 if kind == "pair" else difference

@@ -15,7 +15,7 @@ from ..config import Recipe
 from ..data import load_mixture
 from ..errors import UserError, require
 from ..model.adapters import add_adapters
-from ..model.base import load_base, quieten_head
+from ..model.base import Base, load_base, quieten_head
 from ..model.calibration import Calibration, fit_temperature
 from ..model.card import model_card
 from ..model.checkpoint import CARD, MANIFEST, METRICS, write_json
@@ -71,7 +71,8 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
     base = load_base(recipe.model.base)
     limit = family_of(base.masked_lm).longest()
     if recipe.prompt.max_length > limit:
-        raise UserError(f"prompt.max_length = {recipe.prompt.max_length}, but {recipe.model.base} reads at most {limit} tokens")
+        asked = f"prompt.max_length = {recipe.prompt.max_length}"
+        raise UserError(f"{asked}, but {recipe.model.base} reads at most {limit} tokens")
     kind = recipe.prompt.template
     writer = ClozeWriter(
         base.encoder, builtin(kind, recipe.prompt.slot, recipe.prompt.max_length, recipe.prompt.instruction)
@@ -86,19 +87,7 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
         _write_recipe(folder / RECIPE, recipe)
 
     if base.fresh_head:
-        if recipe.warmup.tokens:
-            facts["warmup_loss"] = warm_up(
-                base.masked_lm,
-                mixture.train,
-                base.encoder,
-                recipe.warmup,
-                seed=recipe.seed,
-                device=accelerator.device,
-                on_step=lambda step, steps, loss: watcher.progress("warming up the head", step, steps, f"loss {loss:.2f}"),
-            )
-            if main:
-                base.masked_lm.save_pretrained(folder / "warm")  # a base for later runs: model.base=.../warm
-        quieten_head(base.masked_lm, recipe.model.head_scale)
+        facts |= _ready_head(base, recipe, mixture.train, accelerator, watcher)
     model = ClozeModel(base.masked_lm, writer.word_ids, recipe.model.frozen).to(accelerator.device)
     add_adapters(model, recipe.model.adapter)
     encoded = partial(_encoded, writer=writer, seed=recipe.seed, watcher=watcher)
@@ -149,6 +138,27 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
         _finish(folder, {**facts, "validation": best, "history": fitted.history})
     watcher.notice(f"best at step {best['step']}: {summary(best)}")
     return folder
+
+
+def _ready_head(
+    base: Base, recipe: Recipe, preferences: Sequence[Preference], accelerator: Any, watcher: Watcher
+) -> dict[str, float]:
+    """Prepares an MLM head that came untrained: warmed up if the recipe says so, and quietened."""
+    facts = {}
+    if recipe.warmup.tokens:
+        facts["warmup_loss"] = warm_up(
+            base.masked_lm,
+            preferences,
+            base.encoder,
+            recipe.warmup,
+            seed=recipe.seed,
+            device=accelerator.device,
+            on_step=lambda at, steps, loss: watcher.progress("warming up the head", at, steps, f"loss {loss:.2f}"),
+        )
+        if accelerator.is_main_process:
+            base.masked_lm.save_pretrained(recipe.folder / "warm")  # a base for later runs: model.base=.../warm
+    quieten_head(base.masked_lm, recipe.model.head_scale)
+    return facts
 
 
 def _encoded(

@@ -68,7 +68,7 @@ def warm_up(
     optimiser = build_optimiser(model, schedule)
     generator = torch.Generator().manual_seed(seed)
     per_step = max(1, TOKENS_PER_STEP // config.max_length)
-    batches = torch.from_numpy(rows).split(per_step)
+    batches = torch.split(torch.from_numpy(rows), per_step)  # type: ignore[no-untyped-call]
     losses = []
     for step, ids in enumerate(batches):
         for group in optimiser.param_groups:
@@ -81,8 +81,9 @@ def warm_up(
         with torch.set_grad_enabled(model.frozen == 0):
             hidden = model.trunk(seen)
         hidden = model.branch.hidden(hidden, None)[masked]
-        loss = nn.functional.cross_entropy(nn.functional.linear(family.transform(hidden), *family.decoder()), ids[masked])
-        loss.backward()
+        logits = nn.functional.linear(family.transform(hidden), *family.decoder())
+        loss = nn.functional.cross_entropy(logits, ids[masked])
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
