@@ -11,11 +11,11 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-WORDS = (
+WORDS = (  # noqa: SIM905
     "0 1 good bad chat safety reasoning what is the answer question response choice select best a b c d e f g "
     "h i j k l m n o p q r s t u v w x y z two plus four five yes no . , : ? ! … ( ) [ ] / < > = + - ' \" "
     "human assistant system"
-).split()  # noqa: SIM905
+).split()
 FAMILIES = ("bert", "modernbert", "roberta", "deberta-v2")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -52,6 +53,9 @@ def app() -> None:
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # JSON is UTF-8, whatever the locale
     sys.exit(run(sys.argv[1:]))
 
 

@@ -223,7 +223,9 @@ def _items(text: str, name: str, broken: str | None) -> Iterator[RawRow]:
         position = skip.match(text, position).end()  # type: ignore[union-attr]
         if text.startswith("]", position):
             if position + 1 < len(text):
-                yield RawRow(name, None, "the file goes on after the end of its array; the rest is left out", broken=True)
+                yield RawRow(
+                    name, None, "the file goes on after the end of its array; the rest is left out", broken=True
+                )
             return
         start = position
         try:

@@ -16,7 +16,17 @@ from ..errors import UserError, require
 from ..infer.engine import answer
 from ..infer.onnx_backend import OnnxBackend
 from ..infer.torch_backend import TorchBackend
-from ..model.checkpoint import CARD, MANIFEST, METRICS, ONNX, TOKENIZER, Checkpoint, open_checkpoint, write_manifest
+from ..model.checkpoint import (
+    CARD,
+    MANIFEST,
+    METRICS,
+    ONNX,
+    TOKENIZER,
+    WEIGHTS,
+    Checkpoint,
+    open_checkpoint,
+    write_manifest,
+)
 from ..prompt import Cloze, Question
 from ..types import to_prompt
 
@@ -59,6 +69,8 @@ def export_onnx(source: Path, target: Path, *, weights: Literal["float32", "int8
     from ..model.base import load_cloze_model
 
     checkpoint = open_checkpoint(source)
+    if WEIGHTS not in checkpoint.manifest.files:
+        raise UserError(f"{source} holds no {WEIGHTS}: export the checkpoint that was trained")
     if (target / MANIFEST).exists():
         raise UserError(f"{target} holds a model already: choose another folder or delete it")
     writers = checkpoint.writers()
@@ -123,7 +135,10 @@ def _traced(model: ClozeModel) -> Any:
     finally:
         logging.disable(previous)
     assert program is not None
-    return program.model_proto
+    proto = program.model_proto
+    for part in (proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        del part.metadata_props[:]  # where in the source each node came from, with this machine's paths
+    return proto
 
 
 def _quantise(proto: Any) -> None:
