@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 LINES = 10
 """Plain lines per piece of work where no terminal shows a bar."""
+EVERY = 1000
+"""Rows per plain line where the number of rows is not known."""
 
 
 class Console:
@@ -41,8 +43,8 @@ class Console:
         else:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
 
-    def progress(self, label: str, done: int, total: int, detail: str = "") -> None:
-        """`done` of `total` of the work named `label`."""
+    def progress(self, label: str, done: int, total: int | None, detail: str = "") -> None:
+        """`done` of `total` of the work named `label`; None if nobody knows how much there is."""
         if self._quiet:
             return
         if sys.stderr.isatty():
@@ -52,6 +54,11 @@ class Console:
             bars.update(self._tasks[label], completed=done, total=total, detail=detail)
             return
         started = self._started.setdefault(label, time.monotonic())
+        if total is None:
+            if done >= self._said.get(label, 0) + EVERY:
+                self._said[label] = done
+                self.notice(f"{label}: {done:,}  {detail}  {time.monotonic() - started:.0f} s")
+            return
         tenth = done * LINES // max(total, 1)
         if tenth > self._said.get(label, 0):
             self._said[label] = tenth

@@ -222,3 +222,17 @@ def test_ctrl_c_is_quiet(checkpoint, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert (process.returncode, err) == (130, "tinyrm: interrupted\n")
+
+
+def test_nan_in_a_row_becomes_null(cli, tmp_path, checkpoint):
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"prompt": "a?", "response": "b", "weight": NaN, "list": [1.5, Infinity]}\n', "utf-8")
+    out = tmp_path / "out.jsonl"
+    assert cli("score", source, "-o", out, "--model", checkpoint).code == 0
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    row = json.loads(out.read_text("utf-8"), parse_constant=refuse)
+    assert row["weight"] is None
+    assert row["list"] == [1.5, None]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -94,14 +96,29 @@ def _target(output: str, overwrite: bool) -> Path | None:
 
 def _write(judged: Iterable[dict[str, Any]], file: IO[str], field: str, console: Console) -> tuple[int, int, str]:
     """How many rows were written, how many of them could not be judged, and where and why the first."""
-    total, bad, first = 0, 0, ""
+    total, bad, first, started = 0, 0, "", time.monotonic()
     for row in judged:
-        file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        file.write(_json(row) + "\n")
         total += 1
         if "error" in row[field]:
             bad += 1
             first = first or f"{row[field]['at']}: {row[field]['error']}"
-        if total % 1000 == 0:
-            console.notice(f"{total:,} rows")
+        console.progress("judging", total, None, f"{total / (time.monotonic() - started):,.0f} rows/s")
     file.flush()
     return total, bad, first
+
+
+def _json(row: dict[str, Any]) -> str:
+    """One line of strict JSON: NaN and infinity, which data frames hold and JSON does not know, become null."""
+    try:
+        return json.dumps(row, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(row), ensure_ascii=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
