@@ -28,7 +28,7 @@ fix: $(DEV)/.ready  ## mend what ruff can
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
-bench: $(DEV)/.ready  ## measure start-up and judging on this machine, into benchmarks/*.csv
+bench: $(DEV)/.ready  ## measure start-up on this machine, into benchmarks/startup.csv
 	$(DEV)/bin/python benchmarks/startup.py
 
 clean:  ## remove what was installed and built here

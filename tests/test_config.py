@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.config import Recipe, load_recipe, recipe_from
+from tinyrm.config import DomainRule, Recipe, load_recipe, recipe_from
 from tinyrm.errors import UserError
 from tinyrm.prompt import builtin
 
@@ -44,8 +44,15 @@ def test_what_a_recipe_says_is_read(recipe):
     text = """
     name = "other"
     [data]
-    train = [{path = "a.jsonl"}, {path = "b.parquet", rows = 5, domain = "chat"}]
-    domains = {"*magpie*" = "chat"}
+    train = [{path = "a.jsonl"}, {path = "b.parquet", rows = 5, domain = "chat", winner = "safer"}]
+    [[data.domains]]
+    domain = "reasoning"
+    source = "*magpie*"
+    column = "prompt"
+    matches = ["*sql*"]
+    [[data.domains]]
+    domain = "chat"
+    matches = ["*magpie*", "x"]
     [model.adapter]
     kind = "dora"
     alpha = 8
@@ -54,11 +61,14 @@ def test_what_a_recipe_says_is_read(recipe):
     """
     made = load_recipe(recipe(text))
     assert made.name == "other"
-    assert [(source.path, source.rows, source.domain) for source in made.data.train] == [
-        ("a.jsonl", None, None),
-        ("b.parquet", 5, "chat"),
+    assert [(source.path, source.rows, source.domain, source.winner) for source in made.data.train] == [
+        ("a.jsonl", None, None, None),
+        ("b.parquet", 5, "chat", "safer"),
     ]
-    assert made.data.domains == {"*magpie*": "chat"}
+    assert made.data.domains == (
+        DomainRule("reasoning", ("*sql*",), "prompt", "*magpie*"),
+        DomainRule("chat", ("*magpie*", "x")),
+    )
     assert (made.model.adapter.kind, made.model.adapter.alpha, made.train.betas) == ("dora", 8.0, (0.8, 0.9))
 
 
@@ -91,7 +101,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_at_any_depth(values, message
         ({"data": {"train": "rows.jsonl"}}, "data.train"),
         ({"data": {"train": [{"rows": 5}]}}, "data.train[0]"),
         ({"data": {"leak_check": 1}}, "data.leak_check"),
-        ({"data": {"domains": {"a": 1}}}, "data.domains"),
+        ({"data": {"domains": [{"domain": "chat", "matches": "*"}]}}, "data.domains[0].matches"),
+        ({"data": {"domains": [{"domain": "chat", "matches": [], "column": "x"}]}}, "data.domains[0].column"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_with_its_place(values, key):
@@ -156,7 +167,10 @@ def test_a_source_without_rows_is_refused(rows):
         ('data.train=[{path = "a.csv"}]', lambda r: [source.path for source in r.data.train] == ["a.csv"]),
         ("data.leak_files=['x', 'y']", lambda r: r.data.leak_files == ("x", "y")),
         ("data.leak_check=false", lambda r: r.data.leak_check is False),
-        ("data.domains.magpie=chat", lambda r: r.data.domains == {"magpie": "chat"}),
+        (
+            "data.domains=[{domain = 'chat', matches = ['*']}]",
+            lambda r: r.data.domains == (DomainRule("chat", ("*",)),),
+        ),
     ],
 )
 def test_an_override_is_applied(recipe, override, read):

@@ -13,12 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .errors import UserError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .errors import UserError, nearest, require
 
 
 @dataclass(frozen=True)
@@ -28,11 +23,27 @@ class Source:
     path: str
     """A file, a folder or the name of a data set on the Hub; relative paths start at `data.root`."""
     split: str = "train"
-    """Split of a data set on the Hub."""
+    """Split of a data set on the Hub or of a folder; files that name no split always count."""
     rows: int | None = None
     """At most so many rows, drawn at random with the recipe's seed; all if unset."""
     domain: str | None = None
     """Domain of every row; if unset, the row's own `domain` column, or `data.domains`."""
+    winner: str | None = None
+    """Column that names the better response, where rows have several such: PKU-SafeRLHF's `better_response_id`
+    and `safer_response_id`."""
+
+
+@dataclass(frozen=True)
+class DomainRule:
+    """Gives a domain to the rows that fit. Patterns are a shell's (`*magpie*`), upper and lower case alike."""
+
+    domain: str
+    matches: tuple[str, ...]
+    """One of these must fit `column`."""
+    column: Literal["source", "subset", "prompt"] = "source"
+    """What is compared; `prompt` is the last turn of the user."""
+    source: str = "*"
+    """Only rows whose source fits this too."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,8 @@ class DataConfig:
     """Folder that relative paths start at."""
     only: str | None = None
     """Keep the rows of this domain alone (a specialist)."""
-    domain_column: str = "source"
-    domains: dict[str, str] = field(default_factory=dict)
-    """Pattern (as in a shell, `*magpie*`) on `domain_column` -> domain; the first that fits decides."""
+    domains: tuple[DomainRule, ...] = ()
+    """Domains of rows that bring none; the first rule that fits decides."""
     on_bad_row: Literal["skip", "refuse"] = "skip"
     validation: float = 0.03
     """Share of the prompts held out for validation."""
@@ -156,7 +166,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         UserError: the file cannot be read, or a key or a value does not fit.
     """
-    path = Path(path)
+    path, tomllib = Path(path), _tomllib()
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -181,6 +191,7 @@ def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
 
 
 def _override(values: dict[str, Any], override: str) -> None:
+    tomllib = _tomllib()
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"an override is key=value, such as train.lr=1e-4, not {override!r}")
@@ -194,6 +205,10 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise UserError(f"override {override!r}: {parent!r} holds a value, not a table")
     values[last] = value
+
+
+def _tomllib() -> Any:
+    return require("tomllib" if sys.version_info >= (3, 11) else "tomli", "train")
 
 
 def _refuse_unknown(cls: type, values: Mapping[str, Any], where: str, prefix: str) -> None:

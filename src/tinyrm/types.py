@@ -31,10 +31,19 @@ def to_prompt(prompt: PromptLike) -> Prompt:
         if isinstance(turn, Message):
             turns.append(turn)
         elif isinstance(turn, Mapping) and "content" in turn:
-            turns.append(Message(str(turn.get("role", "user")), str(turn["content"] or "")))
+            turns.append(Message(str(turn.get("role", "user")), _text(turn["content"])))
         else:
             raise TypeError(f"a prompt is a string or a list of messages, not a list with {type(turn).__name__}")
     return tuple(turns)
+
+
+def _text(content: Any) -> str:
+    """The text of a message: a string, or a list of parts as OpenAI's clients write them."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, list) and all(isinstance(part, Mapping) and "text" in part for part in content):
+        return "\n".join(str(part["text"]) for part in content)
+    raise TypeError("the content of a message is a string or a list of parts with text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,8 @@ class Reward:
     """How good one response is.
 
     logit: the raw reward, comparable between responses to one prompt; unbounded.
-    p: the same as a calibrated probability that the response is good.
+    p: how likely it is preferred to a typical response of the held-out data: a guide, since the
+        reward is trained and calibrated on responses to one prompt.
     cut: tokens removed to fit the model's length, by field (`prompt`, `response`); empty if none.
     """
 

@@ -98,3 +98,8 @@ def test_a_thousand_candidates_from_a_file_or_standard_input(cli, checkpoint, tm
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"yes\nno\n")))
     piped = cli("rank", "--prompt", "a?", "--from", "-", "--model", checkpoint, "--json", "good")
     assert sorted(place["response"] for place in piped.json["ranking"]) == ["good", "no", "yes"]
+
+
+def test_a_domain_without_an_instruction_is_named(mistake, checkpoint):
+    said = mistake("compare", "--prompt", "a?", "--a", "b", "--b", "c", "--domain", "reasonning", "--model", checkpoint)
+    assert "did you mean 'reasoning'?" in said

@@ -177,9 +177,10 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(mistake, rows_file,
     assert (tmp_path / "taken.jsonl").read_text("utf-8") == "mine"
 
 
-def test_a_model_that_only_compares_says_so(mistake, checkpoint_folder, rows_file):
+def test_a_model_that_only_compares_says_so(mistake, checkpoint_folder, rows_file, tmp_path):
     folder = checkpoint_folder("bert", ("pair",))
-    assert "random-bert only compares pairs" in mistake("score", rows_file(ROWS[:1]), "--model", folder)
+    said = mistake("score", rows_file(ROWS[:1]), "-o", tmp_path / "out.jsonl", "--model", folder)
+    assert "random-bert only compares responses" in said
 
 
 def test_a_reader_that_leaves_early_is_no_mistake(checkpoint, rows_file):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tinyrm.data import Fingerprints, read_prompts, shipped_fingerprints
 from tinyrm.data.leaks import BOILERPLATE, main
-from tinyrm.errors import UserError
 from tinyrm.types import Message
 
 VOCABULARY = [f"{first}{last}" for first in ("ka", "lo", "mi", "nu", "pe", "ro") for last in "bcdfgjklmnprstvz"]
@@ -90,28 +89,16 @@ def test_union_finds_what_either_finds():
     ]
 
 
-def test_saved_and_loaded_and_the_same_in_another_process(tmp_path):
+def test_saved_the_same_in_another_process(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"prompt": " ".join(prompt)}) + "\n" for prompt in BENCHMARK))
     path = tmp_path / "prints.npz"
     subprocess.run([sys.executable, "-m", "tinyrm.data.leaks", rows, "-o", path], check=True, capture_output=True)
-    loaded = Fingerprints.load(path)
-    for name in ("exact", "runs", "bags"):
-        assert np.array_equal(getattr(loaded, name), getattr(PRINTS, name))
+    with np.load(path) as arrays:
+        for name in ("exact", "runs", "bags"):
+            assert np.array_equal(arrays[name], getattr(PRINTS, name))
     PRINTS.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
-
-
-def test_what_is_no_file_of_fingerprints_is_the_users_mistake(tmp_path):
-    path = tmp_path / "x.npz"
-    for content in (None, b"", b"no archive", b"PK\3\4"):
-        if content is not None:
-            path.write_bytes(content)
-        with pytest.raises(UserError, match=r"x\.npz"):
-            Fingerprints.load(path)
-    np.savez(path, exact=np.array([object()], dtype=object), format=1)
-    with pytest.raises(UserError, match=r"x\.npz"):
-        Fingerprints.load(path)
 
 
 def test_the_command_refuses_files_without_prompts(tmp_path):
@@ -136,6 +123,12 @@ def test_prompts_are_read_of_rows_of_any_shape(tmp_path):
     assert single == [user("a?"), user("b?"), user("c?")]
     assert whole == user(rows[-1]["prompt"])
     assert [turn.content for turn in turns] == ["d?", "x", "e?"]
+
+
+def test_prompts_of_every_split_are_read(tmp_path):
+    for name in ("train", "test", "extra"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"prompt": f"{name}?"}))
+    assert list(read_prompts(tmp_path)) == [user("extra?"), user("test?"), user("train?")]
 
 
 def test_the_shipped_file_knows_rewardbench():

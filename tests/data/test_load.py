@@ -55,3 +55,14 @@ def test_nothing_is_told_of_a_clean_file(tmp_path):
     told = []
     assert load_preferences(path, notice=told.append).summary() == f"{path}: 1 preferences of 1 rows"
     assert not told
+
+
+def test_the_winner_column_and_the_split_are_passed_on(tmp_path):
+    row = {"prompt": "Why?", "response_0": "kind", "response_1": "thorough"}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row | {"better_response_id": 1, "safer_response_id": 0}))
+    (tmp_path / "test.jsonl").write_text(json.dumps(row | {"better_response_id": 1}))
+    assert [p.chosen for p in load_preferences(tmp_path).preferences] == ["thorough", "thorough"]
+    loaded = load_preferences(tmp_path, winner="safer_response_id")
+    assert [p.chosen for p in loaded.preferences] == ["kind"]
+    assert loaded.bad[0].where == "test.jsonl:1"
+    assert not load_preferences(tmp_path, split="train", winner="safer_response_id").bad

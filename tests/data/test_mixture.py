@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tinyrm.config import DataConfig, Source
+from tinyrm.config import DataConfig, DomainRule, Source
 from tinyrm.data import load_mixture
 from tinyrm.errors import UserError
 
@@ -32,12 +32,49 @@ def domains(mixture):
 
 def test_sources_and_domains(root):
     assert domains(mix(root)) == {"theirs": "safety", "bare": None}
-    assert domains(mix(root, domains={"ba*": "chat", "*": "reasoning"})) == {"theirs": "safety", "bare": "chat"}
+    rules = (DomainRule("chat", ("x", "BA*")), DomainRule("reasoning", ("*",)))
+    assert domains(mix(root, domains=rules)) == {"theirs": "safety", "bare": "chat"}
+    assert domains(mix(root, domains=rules[::-1])) == {"theirs": "safety", "bare": "reasoning"}
     assert domains(mix(root, Source("own.jsonl", domain="chat"))) == {"theirs": "chat"}
-    write(root, "deep.jsonl", 5, subset="deep")
-    assert domains(mix(root, Source("deep.jsonl"), domain_column="subset", domains={"deep": "chat"})) == {
+    write(root, "deep.jsonl", 5, subset="Deep")
+    assert domains(mix(root, Source("deep.jsonl"), domains=(DomainRule("chat", ("deep",), "subset"),))) == {
         "deep": "chat"
     }
+
+
+def test_a_rule_on_the_prompt_reads_the_last_turn_of_the_user_of_its_sources(root):
+    turns = [("user", "Write Python."), ("assistant", "What of?"), ("user", "A ROSE"), ("assistant", "Well")]
+    prompt = [{"role": role, "content": content} for role, content in turns]
+    write(root, "mine.jsonl", 1, source="Magpie-Ultra", prompt=prompt)
+    write(root, "other.jsonl", 5, source="other")
+    sources = (Source("mine.jsonl"), Source("other.jsonl"))
+    for words, found in ((("*python*",), None), (("*maths*", "a rose"), "reasoning")):
+        rule = DomainRule("reasoning", words, "prompt", source="*magpie*")
+        assert domains(mix(root, *sources, domains=(rule,))) == {"Magpie-Ultra": found, "other": None}
+    rules = (DomainRule("reasoning", ("*",), "prompt", source="*magpie*"),)
+    assert domains(mix(root, *sources, domains=rules)) == {"Magpie-Ultra": "reasoning", "other": None}
+
+
+def test_rows_without_a_domain_are_told_by_source(root):
+    write(root, "more.jsonl", 5)
+    sources = (Source("own.jsonl"), Source("bare.jsonl"), Source("more.jsonl"))
+    for told, options in (
+        (["35 rows have no domain and are left out: bare 30, more 5"], {"only": "safety"}),
+        (["30 rows have no domain: bare 30"], {"domains": (DomainRule("chat", ("more",)),)}),
+        ([], {"domains": (DomainRule("chat", ("*",)),)}),
+        ([], {}),
+    ):
+        found = []
+        mix(root, *sources, told=found, **options)
+        assert found == told
+
+
+def test_the_winner_column_of_a_source_decides(root):
+    row = {"prompt": "p", "response_0": "x", "response_1": "yy", "better_response_id": 0, "safer_response_id": 1}
+    rows = [json.dumps(row | {"prompt": f"{n}?"}) for n in range(20)]
+    (root / "pku.jsonl").write_text("\n".join(rows))
+    mixtures = [mix(root, Source("pku.jsonl", winner=winner)) for winner in (None, "safer_response_id")]
+    assert [mixture.facts["sources"]["pku"]["longer_wins"] for mixture in mixtures] == [0, 1]
 
 
 def test_one_domain_alone(root):
@@ -83,8 +120,6 @@ def test_facts_and_notices(root):
 def test_mistakes_in_the_recipe(root):
     with pytest.raises(UserError, match="names nothing to train on"):
         load_mixture(DataConfig(), 1, print)
-    with pytest.raises(UserError, match="domain_column"):
-        mix(root, domain_column="color")
     with pytest.raises(UserError, match="missing"):
         mix(root, Source("missing.jsonl"))
     (root / "same.jsonl").write_text(

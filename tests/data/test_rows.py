@@ -3,6 +3,8 @@ import gzip
 import io
 import json
 import math
+import os
+import subprocess
 import sys
 
 import pyarrow as pa
@@ -12,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyrm.data import RawRow, read_rows
-from tinyrm.data.rows import _hub
 from tinyrm.errors import UserError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -157,6 +158,32 @@ def test_csv_takes_huge_fields_and_names_rows_of_too_many(tmp_path):
     assert short.value == {"a": "4"}
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv.gz"])
+def test_a_csv_quote_that_is_never_closed_is_a_fault_of_the_file(tmp_path, suffix):
+    comma = "\t" if "tsv" in suffix else ","
+    text = f'a{comma}b\n1{comma}"x\ny"\n2{comma}z\n3{comma}"open\n4{comma}lost\n'.encode()
+    path = tmp_path / f"x.{suffix}"
+    path.write_bytes(gzip.compress(text) if suffix.endswith("gz") else text)
+    *before, fault = read_rows(path)
+    assert good(before) == [{"a": "1", "b": "x\ny"}, {"a": "2", "b": "z"}]
+    assert fault.broken
+    assert fault.where == f"x.{suffix} row 3"
+    assert "line 5 opens a quote that nothing closes" in fault.error
+
+
+def test_csv_faults_within_a_row_name_their_lines_and_reading_goes_on(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text('a,b\n1,"x"y\n2,"x\n3,"y"\n4,z\n')
+    one, several, last = read_rows(path)
+    assert one.error.endswith("(line 2)")
+    assert several.error.endswith("(lines 3 to 4)")
+    assert last == RawRow("x.csv row 3", {"a": "4", "b": "z"})
+    path.write_text('a,"b"c\n1,2\n')
+    (header,) = read_rows(path)
+    assert header.broken
+    assert header.error.startswith("the header is not CSV")
+
+
 def test_standard_input_is_jsonl(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}\nno\n')))
     assert [(row.where, row.value) for row in read_rows("-")] == [("stdin:1", {"a": 1}), ("stdin:2", None)]
@@ -186,7 +213,8 @@ def test_a_folder_in_hub_layout_gives_its_split(tmp_path):
         for shard in range(2):
             write(repository / "data" / f"{split}-{shard:05}-of-00002.parquet", f"{split} {shard}")
     write(repository / "dataset_infos.json", "no row")
-    assert xs(repository) == ["train 0", "train 1"]
+    assert xs(repository) == ["raw 0", "raw 1", "test 0", "test 1", "train 0", "train 1"]
+    assert xs(repository, split="train") == ["train 0", "train 1"]
     assert xs(repository, split="raw") == ["raw 0", "raw 1"]
     with pytest.raises(UserError, match=r"no split 'validation'.*'raw', 'test', 'train'"):
         read_rows(repository, split="validation")
@@ -197,6 +225,14 @@ def test_splits_by_file_or_folder_name(tmp_path, names):
     for name in names:
         write(tmp_path / name, name)
     assert xs(tmp_path, split="validation") == [names[1]]
+
+
+def test_files_that_name_no_split_count_with_every_split(tmp_path):
+    for name in ("train.jsonl", "test.jsonl", "extra.jsonl"):
+        write(tmp_path / name, name)
+    assert xs(tmp_path) == ["extra.jsonl", "test.jsonl", "train.jsonl"]
+    assert xs(tmp_path, split="train") == ["extra.jsonl", "train.jsonl"]
+    assert xs(tmp_path, split="validation") == ["extra.jsonl"]
 
 
 def test_what_cannot_be_read_is_the_users_mistake(tmp_path):
@@ -218,12 +254,37 @@ def test_corruption_in_the_middle_of_a_parquet_is_the_users_mistake(tmp_path):
         list(read_rows(path))
 
 
-def test_the_hubs_client_gives_the_same_rows_as_the_folder(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    for split in ("train", "test"):
-        write(tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet", split)
-    (row,) = _hub(str(tmp_path / "set"), "test")
-    assert row == RawRow(f"{tmp_path / 'set'} test row 1", {"x": "test"})
-    with pytest.raises(UserError, match="does not give split 'other'"):
-        _hub(str(tmp_path / "set"), "other")
+ASK_THE_HUB = """
+import sys
+sys.modules.update(datasets=None, torch=None)
+from tinyrm.data import read_rows
+from tinyrm.errors import UserError
+name, split = sys.argv[1:]
+try:
+    print(*(row.value["x"] for row in read_rows(name, split or None)), sep=",")
+except UserError as mistake:
+    print(mistake)
+"""
+
+
+def test_a_data_set_of_the_hub_is_read_as_a_folder(tmp_path):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "datasets--org--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    for name in ("data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet", "rows.jsonl"):
+        write(repository / "blobs" / name, name)
+        link = repository / "snapshots" / commit / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(repository / "blobs" / name)
+    (repository / "snapshots" / commit / "name.py").write_text("raise SystemExit('ran the loading script')")
+
+    def ask(name, split=""):
+        environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-c", ASK_THE_HUB, name, split]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.strip()
+
+    assert ask("org/name") == "data/test-00000-of-00001.parquet,data/train-00000-of-00001.parquet,rows.jsonl"
+    assert ask("org/name", "train") == "data/train-00000-of-00001.parquet,rows.jsonl"
+    assert ask("org/other").startswith("no file at org/other, and the Hub does not give a data set of that name: ")
+    assert ask("org/a--b").startswith("no file at org/a--b, and the Hub does not give")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.data import BadRow, to_preference, to_responses
+from tinyrm.data import BadRow, Responses, to_preference, to_responses
 from tinyrm.data.shapes import _MANY, _ONE, _PROMPTS
 from tinyrm.data.winners import SHAPES
 from tinyrm.types import Message, Preference
@@ -232,6 +232,26 @@ def test_evaluation_may_keep_equal_and_empty_responses():
 def test_pku_falls_back_on_the_safer_response():
     row = {"prompt": "Why?", "response_0": "bad", "response_1": "good", "safer_response_id": 1}
     assert to_preference(row).chosen == "good"
+
+
+def test_a_winner_column_that_is_asked_for_decides_before_all_others():
+    row = {"prompt": "Why?", "response_0": "x", "response_1": "y", "better_response_id": 0, "Safer": 1}
+    assert to_preference(row).chosen == "x"
+    assert to_preference(row, winner="Safer").chosen == "y"
+    for nothing in (row | {"Safer": None}, {"prompt": "Why?", "chosen": "x", "rejected": "y"}):
+        with pytest.raises(BadRow, match="no winner: the row has nothing in Safer"):
+            to_preference(nothing, winner="Safer")
+
+
+@pytest.mark.parametrize("nothing", [None, "", float("nan")])
+def test_empty_columns_of_another_shape_do_not_hide_the_response(nothing):
+    empty = {"prompt": "Why?", "chosen": nothing, "rejected": nothing}
+    assert to_responses(empty | {"response": "r"}) == Responses(ASKED, ("r",), "single")
+    assert to_responses(empty | {"candidates": ["r", "s", "t"]}).kind == "candidates"
+    assert to_responses(empty | {"messages": turns("Why?", "r")}).kind == "single"
+    assert to_responses(empty, allow_empty_response=True).kind == "pair"
+    half = empty | {"chosen": "x", "answer": "r"}
+    assert to_responses(half, allow_empty_response=True) == Responses(ASKED, ("x", ""), "pair")
 
 
 @pytest.mark.parametrize(

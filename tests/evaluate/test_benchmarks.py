@@ -14,8 +14,15 @@ def test_a_path_stands_for_itself(tmp_path):
     path = tmp_path / "mine.jsonl"
     path.touch()
     assert find_benchmark(path).name == "mine.jsonl"
+    assert find_benchmark(path).split is None
     with pytest.raises(UserError, match="data goes with the name of a benchmark"):
         find_benchmark(path, data="other.jsonl")
+
+
+@pytest.mark.parametrize(("name", "shown"), [("-", "-"), ("org/name", "name"), ("gone.jsonl", "gone.jsonl")])
+def test_standard_input_and_names_on_the_hub_are_left_to_the_reader(name, shown):
+    found = find_benchmark(name)
+    assert (found.name, found.path, found.split) == (shown, name, None)
 
 
 def test_a_near_miss_is_named():

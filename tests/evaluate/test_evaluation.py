@@ -21,15 +21,15 @@ def symmetric(n):
 def test_truth_scores_100_everywhere(truth, rewardbench):
     found = evaluate(truth, "rewardbench", data=rewardbench)
     assert {(score.value, score.low, score.high) for score in found.scores + found.subsets} == {(1, 1, 1)}
-    assert found.headline.name == "Overall"
+    assert found.scores[0].name == "Overall"
     assert found.calibration.ece == pytest.approx(0.1)
     assert len(found.subsets) == len(ROWS)
 
 
 def test_a_judge_that_always_says_a_has_half(always_a, parquet):
     found = evaluate(always_a, parquet(symmetric(50)))
-    assert found.headline.value == 0.5
-    assert found.headline.n == found.rows.judged == 100
+    assert found.scores[0].value == 0.5
+    assert found.scores[0].n == found.rows.judged == 100
 
 
 def test_indecision_is_exactly_half(undecided, rewardbench):
@@ -56,7 +56,7 @@ def test_labelled_ties_are_counted_but_not_scored(truth, tmp_path):
     rows = [{"prompt": str(i), "chosen": "good", "rejected": "poor", "tie": i == 0} for i in range(4)]
     path.write_text("\n".join(json.dumps(row) for row in rows))
     found = evaluate(truth, path)
-    assert (found.rows.judged, found.rows.tied, found.headline.n, found.headline.value) == (4, 1, 3, 1)
+    assert (found.rows.judged, found.rows.tied, found.scores[0].n, found.scores[0].value) == (4, 1, 3, 1)
     path.write_text(json.dumps(rows[0]))
     with pytest.raises(UserError, match="no row to be right or wrong about"):
         evaluate(truth, path)
@@ -104,8 +104,8 @@ def test_domains_reach_the_judge(truth, rewardbench):
 
 def test_progress_and_json(truth, rewardbench):
     done = []
-    found = evaluate(truth, "rewardbench", data=rewardbench, progress=done.append)
-    assert sum(done) == found.rows.judged
+    found = evaluate(truth, "rewardbench", data=rewardbench, progress=lambda *step: done.append(step))
+    assert done == [(step, found.rows.judged) for step in range(1, found.rows.judged + 1)]
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert plain["scores"][0]["value"] == 1
     assert "judged" not in plain

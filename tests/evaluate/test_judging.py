@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.errors import UserError
-from tinyrm.evaluate.judging import judge_preferences, load_judged
+from tinyrm.evaluate.judging import judge_preferences
 
 texts = st.text(max_size=8)
 
@@ -79,27 +78,19 @@ def test_a_judge_that_breaks_its_word_is_refused(judge_by, prefer):
         judge_preferences(judge, [prefer()])
 
 
-def test_saved_judgements_come_back_and_hold_no_text(truth, prefer, tmp_path):
+def test_saved_judgements_hold_no_text(truth, prefer, tmp_path):
     rows = [prefer("secret question", id="x", subset="s"), prefer("another", tie=True), prefer("third")]
-    judged = judge_preferences(truth, rows)
-    judged.save(tmp_path / "judged.jsonl")
-    again = load_judged(tmp_path / "judged.jsonl", rows)
-    for name in ("p_chosen", "credit", "orders_agree", "was_cut"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(judged, name))
-    records = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text().splitlines()]
-    assert all(set(record) == {"id", "subset", "p_chosen", "credit", "agree", "cut"} for record in records)
-    assert "question" not in (tmp_path / "judged.jsonl").read_text()
-
-
-def test_judgements_of_other_rows_are_refused(truth, prefer, tmp_path):
-    path = tmp_path / "judged.jsonl"
-    judge_preferences(truth, [prefer("one"), prefer("two")]).save(path)
-    with pytest.raises(UserError, match="line 2"):
-        load_judged(path, [prefer("one"), prefer("three")])
-    with pytest.raises(UserError, match="2 judgements, but there are 1"):
-        load_judged(path, [prefer("one")])
-    path.write_text("{}\n")
-    with pytest.raises(UserError, match="not a file of judgements"):
-        load_judged(path, [prefer("one")])
-    with pytest.raises(UserError, match="no judgements at"):
-        load_judged(tmp_path / "absent", [])
+    judge_preferences(truth, rows).save(tmp_path / "judged.jsonl")
+    text = (tmp_path / "judged.jsonl").read_text()
+    records = [json.loads(line) for line in text.splitlines()]
+    assert records[0] == {
+        "id": "x",
+        "subset": "s",
+        "p_chosen": pytest.approx(0.9),
+        "credit": 1.0,
+        "agree": True,
+        "cut": False,
+    }
+    assert [record["credit"] for record in records] == [1.0, None, 1.0]
+    assert len({record["id"] for record in records}) == 3
+    assert "question" not in text

@@ -5,37 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.evaluate.metrics import accuracy, brier, expected_calibration_error, log_loss
+from tinyrm.evaluate.metrics import brier, expected_calibration_error, log_loss
 
-credits = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=50).map(np.array)
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=50).map(np.array)
 
 
 def credit_of(p):
     return np.where(p == 0.5, 0.5, p > 0.5)
-
-
-@given(credits)
-def test_accuracy_counts_a_tie_as_half(credit):
-    right, ties = (credit == 1).sum(), (credit == 0.5).sum()
-    assert accuracy(credit) == pytest.approx((right + ties / 2) / len(credit))
-
-
-@given(probabilities)
-def test_the_opposite_judge_has_the_opposite_accuracy(p):
-    q = 1 - p
-    if not np.array_equal(q == 0.5, p == 0.5):  # 1 - p rounds to 0.5 next to it
-        return
-    assert accuracy(credit_of(q)) == pytest.approx(1 - accuracy(credit_of(p)))
-
-
-@given(credits)
-def test_rows_without_credit_do_not_count(credit):
-    assert accuracy(np.append(credit, np.nan)) == accuracy(credit)
-
-
-def test_no_rows_have_no_accuracy():
-    assert math.isnan(accuracy(np.array([np.nan])))
 
 
 @given(probabilities)

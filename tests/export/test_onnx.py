@@ -36,7 +36,7 @@ def wide_folder(tmp_path_factory, checkpoint_folder):
 
 def difference(trained, exported, vocabulary: int) -> float:
     """The largest difference of logits over rows and tokens of many sizes, padded and not."""
-    torch, onnx = TorchBackend.of(open_checkpoint(trained), pad=0), OnnxBackend(exported / ONNX, pad=0, threads=1)
+    torch, onnx = TorchBackend.of(open_checkpoint(trained), pad=0), OnnxBackend(exported / ONNX, pad=0)
     rng = np.random.default_rng(0)
     worst = 0.0
     for rows, tokens in ((1, 2), (1, 3), (2, 17), (5, 20), (3, 64), (1, 129), (2, 300), (1, 512)):

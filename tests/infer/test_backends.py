@@ -31,7 +31,7 @@ def clozes_of(checkpoint, lengths=(0, 1, 7, 40, 90, 300)):
 @pytest.fixture(scope="module", params=FAMILIES)
 def backends(request, checkpoint_folder, exported_folder):
     checkpoint = open_checkpoint(checkpoint_folder(request.param))
-    onnx = OnnxBackend(exported_folder(request.param) / ONNX, pad=0, threads=1)
+    onnx = OnnxBackend(exported_folder(request.param) / ONNX, pad=0)
     return checkpoint, TorchBackend.of(checkpoint, pad=0), onnx
 
 

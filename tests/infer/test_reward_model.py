@@ -263,3 +263,10 @@ def test_a_pair_only_model_ranks_two_as_it_compares_them(checkpoint_folder):
     for pair in (["yes", "no"], ["no", "yes"], ["a b", "c d e"]):
         better = judge.compare(PROMPT, *pair).better
         assert judge.rank(PROMPT, pair)[0].response == pair["AB".index(better)]
+
+
+def test_content_in_parts_is_its_text(both):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "what is a?"}]}]
+    assert both.score(parts, "yes") == both.score([{"role": "user", "content": "what is a?"}], "yes")
+    with pytest.raises(TypeError, match="parts with text"):
+        both.score([{"role": "user", "content": [{"type": "image_url"}]}], "yes")

@@ -134,5 +134,6 @@ def test_a_model_that_only_compares_says_so(checkpoint_folder):
     pairs_only = tinyrm.load(checkpoint_folder("bert", ("pair",)))
     (out,) = score_rows(pairs_only, raw(["pair"]))
     assert out["tinyrm"]["better"] in ("A", "B")
-    with pytest.raises(UserError, match="random-bert only compares pairs"):
-        list(score_rows(pairs_only, raw(["pair", "single"])))
+    pair, single = score_rows(pairs_only, raw(["pair", "single"]))
+    assert pair == out
+    assert single["tinyrm"] == {"error": "random-bert only compares responses", "at": single["tinyrm"]["at"]}

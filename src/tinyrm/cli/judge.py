@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 from .options import domain_option, json_option, model_options
+
+if TYPE_CHECKING:
+    from ..infer import RewardModel
 
 LINE = 72
 """Characters of a response shown in a table."""
@@ -27,6 +30,7 @@ def compare(prompt: str, a: str, b: str, domain: str | None, model: str | None, 
     from ..infer import load
 
     judge = load(model, backend=backend)
+    _check_domain(judge, domain)
     verdict = judge.compare(prompt, a, b, domain=domain)
     if as_json:
         click.echo(json.dumps({"model": judge.manifest.name, **verdict.to_dict()}))
@@ -76,6 +80,7 @@ def rank(
     if not responses:
         raise UserError("nothing to rank: give candidates as arguments, or a file of them with --from")
     judge = load(model, backend=backend)
+    _check_domain(judge, domain)
     with Console(quiet=len(responses) < 200) as console:
         progress = console.counter("ranking", len(responses))
         ranking = judge.rank(prompt, responses, domain=domain, progress=progress)
@@ -88,6 +93,12 @@ def rank(
     ]
     cut = any(place.cut for place in ranking)
     _print_table(("rank", "score", "candidate", "response", "tokens cut")[: 5 if cut else 4], rows)
+
+
+def _check_domain(judge: RewardModel, domain: str | None) -> None:
+    known = {name for template in judge.manifest.templates.values() for name in template.instructions}
+    if domain is not None and domain not in known:
+        raise UserError(f"{judge.manifest.name} has no instruction for the domain {domain!r}{nearest(domain, known)}")
 
 
 def _shown(text: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,6 @@ _BATCH = 4096
 _FEWEST_WORDS_OF_TURN = 3
 _FEWEST_WORDS_OF_BAG = 4
 _BASE = 0x9E3779B97F4A7C15
-_FORMAT = 1
 _STOP_WORDS = (
     "a an and are as at be but by can could do does for from give has have how i if in into is it its me my of on or "
     "our please should so some tell than that the their them then there these they this to us was we were what when "
@@ -102,38 +100,23 @@ class Fingerprints:
 
     def save(self, path: str | Path) -> None:
         with Path(path).open("wb") as file:
-            np.savez_compressed(file, format=np.int64(_FORMAT), exact=self.exact, runs=self.runs, bags=self.bags)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Fingerprints:
-        """Raises UserError if there is no file of fingerprints at `path`."""
-        try:
-            with Path(path).open("rb") as file:
-                return cls._read(file)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-            raise UserError(f"{path} is not a readable file of fingerprints: {problem}") from None
-
-    @classmethod
-    def _read(cls, file: IO[bytes]) -> Fingerprints:
-        with np.load(file, allow_pickle=False) as arrays:
-            if int(arrays["format"]) != _FORMAT:
-                raise ValueError(f"its format is {int(arrays['format'])}, this version reads {_FORMAT}")
-            return cls(arrays["exact"], arrays["runs"], arrays["bags"])
+            np.savez_compressed(file, exact=self.exact, runs=self.runs, bags=self.bags)
 
 
 def shipped_fingerprints() -> Fingerprints:
     """The benchmarks whose fingerprints come with the package."""
-    with (resources.files("tinyrm") / "assets" / "benchmarks.npz").open("rb") as file:
-        return Fingerprints._read(file)
+    asset = resources.files("tinyrm") / "assets" / "benchmarks.npz"
+    with asset.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return Fingerprints(arrays["exact"], arrays["runs"], arrays["bags"])
 
 
-def read_prompts(path: str | Path, split: str = "train") -> Iterator[Prompt]:
-    """The prompts at `path`, of rows of any shape; rows without one are passed over.
+def read_prompts(path: str | Path) -> Iterator[Prompt]:
+    """The prompts at `path`, of rows of any shape and of every split; rows without one are passed over.
 
     A transcript that lacks its first mark is given as it stands and as turns, since training data may
     hold it either way.
     """
-    for row in read_rows(path, split):
+    for row in read_rows(path):
         try:
             prompt = to_row_prompt(row.value or {})
         except BadRow:

@@ -48,15 +48,16 @@ class Loaded:
 def load_preferences(
     path: str | Path,
     *,
-    split: str = "train",
+    split: str | None = None,
+    winner: str | None = None,
     on_bad_row: Literal["skip", "refuse"] = "skip",
     keep_equal: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> Loaded:
     """Reads all preferences at `path` (see `read_rows`); `notice` gets the summary if rows were bad.
 
-    `keep_equal` keeps pairs of equal or empty responses too, so that the published number of rows of a
-    benchmark stays.
+    `winner` is the column that names the better response, where rows have several such. `keep_equal`
+    keeps pairs of equal or empty responses too, so that the published number of rows of a benchmark stays.
 
     Raises:
         UserError: nothing can be read, no row is good, or one is bad and `on_bad_row` is `refuse`.
@@ -67,7 +68,9 @@ def load_preferences(
         try:
             if row.value is None:
                 raise BadRow(row.error)
-            preferences.append(to_preference(row.value, allow_equal=keep_equal, allow_empty_response=keep_equal))
+            preferences.append(
+                to_preference(row.value, winner=winner, allow_equal=keep_equal, allow_empty_response=keep_equal)
+            )
         except BadRow as problem:
             if on_bad_row == "refuse":
                 raise UserError(f"bad row at {row.where}: {problem}") from None

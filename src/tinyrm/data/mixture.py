@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from tinyrm.config import DataConfig, Source
+from tinyrm.config import DataConfig, DomainRule, Source
 from tinyrm.errors import UserError
 from tinyrm.types import Preference
 
@@ -42,8 +42,6 @@ def load_mixture(config: DataConfig, seed: int, notice: Callable[[str], None]) -
     """
     if not config.train:
         raise UserError("the recipe names nothing to train on: add a source with its path to data.train")
-    if config.domain_column not in ("source", "subset"):
-        raise UserError(f"data.domain_column is 'source' or 'subset', not {config.domain_column!r}")
     preferences, read, bad = _read(config, seed, notice)
     preferences, duplicates = deduplicate(preferences)
     if duplicates:
@@ -74,19 +72,27 @@ def _read(config: DataConfig, seed: int, notice: Callable[[str], None]) -> tuple
     """All rows wanted of all sources, and how many were read and were bad."""
     preferences: list[Preference] = []
     domains: Counter[str] = Counter()
+    unplaced: Counter[str] = Counter()
     read = bad = 0
     for source in config.train:
         path = _located(source.path, config.root)
-        loaded = load_preferences(path, split=source.split, on_bad_row=config.on_bad_row, notice=notice)
+        loaded = load_preferences(
+            path, split=source.split, winner=source.winner, on_bad_row=config.on_bad_row, notice=notice
+        )
         read, bad = read + loaded.rows, bad + len(loaded.bad)
         rows = [_placed(preference, source, config) for preference in loaded.preferences]
         domains.update(row.domain or "none" for row in rows)
+        unplaced.update(row.source or "" for row in rows if row.domain is None)
         if config.only is not None:
             rows = [row for row in rows if row.domain == config.only]
         if source.rows is not None and source.rows < len(rows):
             drawn = random.Random(f"{seed} {source.path}").sample(range(len(rows)), source.rows)
             rows = [rows[place] for place in sorted(drawn)]
         preferences += rows
+    if unplaced and (config.only is not None or config.domains):
+        counts = ", ".join(f"{source} {count:,}" for source, count in unplaced.most_common())
+        left_out = " and are left out" if config.only is not None else ""
+        notice(f"{unplaced.total():,} rows have no domain{left_out}: {counts}")
     if not preferences:
         raise UserError(f"data.only = {config.only!r} leaves no row; domains found: {', '.join(sorted(domains))}")
     return preferences, read, bad
@@ -100,11 +106,24 @@ def _located(path: str, root: str) -> str:
 def _placed(preference: Preference, source: Source, config: DataConfig) -> Preference:
     """The preference with a source, and with a domain if there is any way to know it."""
     name = preference.source or Path(source.path).name.removesuffix(".gz").rpartition(".")[0] or Path(source.path).name
-    domain = source.domain or preference.domain
-    if domain is None:
-        value = (name if config.domain_column == "source" else preference.subset) or ""
-        domain = next((known for pattern, known in config.domains.items() if fnmatchcase(value, pattern)), None)
-    return replace(preference, source=name, domain=domain)
+    preference = replace(preference, source=name, domain=source.domain or preference.domain)
+    if preference.domain is not None or not config.domains:
+        return preference
+    return replace(preference, domain=_domain(preference, config.domains))
+
+
+def _domain(preference: Preference, rules: Iterable[DomainRule]) -> str | None:
+    values = {
+        "source": (preference.source or "").casefold(),
+        "subset": (preference.subset or "").casefold(),
+        "prompt": next((turn.content for turn in reversed(preference.prompt) if turn.role == "user"), "").casefold(),
+    }
+    for rule in rules:
+        if fnmatchcase(values["source"], rule.source.casefold()) and any(
+            fnmatchcase(values[rule.column], pattern.casefold()) for pattern in rule.matches
+        ):
+            return rule.domain
+    return None
 
 
 def _without_leaks(

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tinyrm.errors import UserError, require
+from tinyrm.errors import UserError
 
 _SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval")
 _SAME_SPLIT = {"training": "train", "testing": "test", "valid": "validation", "val": "validation", "dev": "validation"}
@@ -41,13 +41,13 @@ class _Broken(Exception):
     """The file ends or goes wrong in the middle."""
 
 
-def read_rows(path: str | Path, split: str = "train") -> Iterator[RawRow]:
+def read_rows(path: str | Path, split: str | None = None) -> Iterator[RawRow]:
     """Streams the rows of JSONL, JSON, CSV, TSV (each also as .gz) or Parquet.
 
     `path` is a file, a folder of such files, `-` for JSONL on standard input, or `org/name` on the Hub.
-    `split` counts for the Hub and for a folder whose file names carry names of splits. A bad line
-    becomes a row with an error and reading goes on. Memory stays constant, but for a .json document,
-    whose text is held whole.
+    `split` leaves out those files of the Hub or of a folder whose paths name another split; None
+    reads everything. A bad line becomes a row with an error and reading goes on. Memory stays constant,
+    but for a .json document, whose text is held whole.
 
     Raises:
         UserError: there is nothing at `path`, its format is unknown, or the Parquet is corrupt.
@@ -56,7 +56,7 @@ def read_rows(path: str | Path, split: str = "train") -> Iterator[RawRow]:
         return _jsonl(sys.stdin.buffer, "stdin")
     path = Path(path)
     if path.is_dir():
-        return _folder(path, split)
+        return _folder(path, split, f"the folder {path}")
     if path.exists():
         if _format(path) is None:
             raise UserError(f"{path} is no file of rows: known are {', '.join(_READERS)}, and .gz of all but .parquet")
@@ -85,7 +85,7 @@ def _file(path: Path, name: str) -> Iterator[RawRow]:
     return _READERS[_format(path) or ""](path, name)
 
 
-def _folder(folder: Path, split: str) -> Iterator[RawRow]:
+def _folder(folder: Path, split: str | None, name: str) -> Iterator[RawRow]:
     files = sorted(
         path
         for path in folder.rglob("*")
@@ -95,12 +95,13 @@ def _folder(folder: Path, split: str) -> Iterator[RawRow]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not files:
-        raise UserError(f"the folder {folder} holds no file of rows ({', '.join(_READERS)})")
-    splits = {path: _split_of(path.relative_to(folder)) for path in files}
-    wanted = [path for path in files if splits[path] == _SAME_SPLIT.get(split, split)]
-    if not wanted and None not in splits.values():
-        raise UserError(f"the folder {folder} has no split {split!r}; it has {sorted(set(map(str, splits.values())))}")
-    return (row for path in wanted or files for row in _file(path, path.relative_to(folder).as_posix()))
+        raise UserError(f"{name} holds no file of rows ({', '.join(_READERS)})")
+    if split is not None:
+        splits = {path: _split_of(path.relative_to(folder)) for path in files}
+        files = [path for path in files if splits[path] in (None, _SAME_SPLIT.get(split, split))]
+        if not files:
+            raise UserError(f"{name} has no split {split!r}; it has {sorted(set(map(str, splits.values())))}")
+    return (row for path in files for row in _file(path, path.relative_to(folder).as_posix()))
 
 
 def _split_of(path: Path) -> str | None:
@@ -113,16 +114,17 @@ def _split_of(path: Path) -> str | None:
     return None
 
 
-def _hub(name: str, split: str) -> Iterator[RawRow]:
-    datasets = require("datasets", "train")
+def _hub(name: str, split: str | None) -> Iterator[RawRow]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    files = [f"*{suffix}{zipped}" for suffix in _READERS for zipped in ("", ".gz")]  # `*` crosses folders here
     try:
-        rows = datasets.load_dataset(name, split=split, streaming=False)
-    except Exception as problem:  # the Hub's client fails in the classes of many libraries
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise UserError(
-            f"no file at {name}, and the Hub does not give split {split!r} of a data set: {reason}"
-        ) from None
-    return (RawRow(f"{name} {split} row {number}", _mended(dict(row))) for number, row in enumerate(rows, 1))
+        snapshot = snapshot_download(name, repo_type="dataset", allow_patterns=files)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
+        reason = (str(problem).splitlines() or ["no answer"])[0]
+        raise UserError(f"no file at {name}, and the Hub does not give a data set of that name: {reason}") from None
+    return _folder(Path(snapshot), split, f"the data set {name}")
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -241,33 +243,43 @@ def _csv_file(path: Path, name: str) -> Iterator[RawRow]:
     # The limit is the process's; long conversations exceed its 128 kB. Raised, never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     lines = (line.decode("utf-8", "replace").replace("\0", "\ufffd").removeprefix("\ufeff") for line in _lines(path))
-    reader = csv.reader(lines, delimiter=delimiter)
     header: list[str] | None = None
     number = 0
+    try:
+        # Strict, since else a quote that is never closed would make one field of all that follows.
+        for fields in _records(csv.reader(lines, delimiter=delimiter, strict=True)):
+            if header is None:
+                if isinstance(fields, str):
+                    raise _Broken(f"the header is {fields}")
+                header = fields or None
+            elif fields:
+                number += 1
+                yield _record(fields, header, f"{name} row {number}")
+    except _Broken as broken:
+        yield RawRow(f"{name} row {number + 1}", None, str(broken), broken=True)
+
+
+def _records(reader: Any) -> Iterator[list[str] | str]:
+    """The fields of each record, or what is wrong with it; raises _Broken where a quote is never closed."""
     while True:
-        where = f"{name} row {number + 1}"
+        start = reader.line_num + 1
         try:
-            fields = next(reader)
+            yield next(reader)
         except StopIteration:
             return
-        except _Broken as broken:
-            yield RawRow(where, None, str(broken), broken=True)
-            return
         except csv.Error as problem:
-            fields, error = ["?"], f"not CSV: {problem}"
-        else:
-            error = (
-                f"{len(fields)} fields, but the header has {len(header)}"
-                if header and len(fields) > len(header)
-                else ""
-            )
-        if not fields:
-            continue
-        if header is None:
-            header = fields
-            continue
-        number += 1
-        yield RawRow(where, None, error) if error else RawRow(where, dict(zip(header, fields, strict=False)))
+            if str(problem) == "unexpected end of data":
+                raise _Broken(f"the row at line {start} opens a quote that nothing closes; the rest is lost") from None
+            lines = f"line {start}" if reader.line_num == start else f"lines {start} to {reader.line_num}"
+            yield f"not CSV: {problem} ({lines})"
+
+
+def _record(fields: list[str] | str, header: list[str], where: str) -> RawRow:
+    if isinstance(fields, str):
+        return RawRow(where, None, fields)
+    if len(fields) > len(header):
+        return RawRow(where, None, f"{len(fields)} fields, but the header has {len(header)}")
+    return RawRow(where, dict(zip(header, fields, strict=False)))
 
 
 def _parquet_file(path: Path, name: str) -> Iterator[RawRow]:

@@ -29,8 +29,12 @@ class Responses:
     kind: Literal["single", "pair", "candidates"]
 
 
-def to_preference(row: Row, *, allow_equal: bool = False, allow_empty_response: bool = False) -> Preference:
+def to_preference(
+    row: Row, *, winner: str | None = None, allow_equal: bool = False, allow_empty_response: bool = False
+) -> Preference:
     """The comparison that a row of any known shape holds.
+
+    `winner` is the column that names the better response, where a row has several such.
 
     Raises:
         BadRow: the row has no known shape, lacks a text or a winner, or says something ambiguous.
@@ -40,19 +44,19 @@ def to_preference(row: Row, *, allow_equal: bool = False, allow_empty_response: 
     if shape is None:
         raise BadRow(f"no known shape: the row has the columns {_columns(row)}; known are {_KNOWN}")
     prompt, first, second = _pair(row, shape)
-    winner, margin = winner_of(row, shape)
+    better, margin = winner_of(row, shape, winner)
     for column, text in ((shape.first, first), (shape.second, second)):
         if not allow_empty_response and not text.strip():
             raise BadRow(f"{column} is empty")
-    if first == second and winner != "tie" and not allow_equal:
+    if first == second and better != "tie" and not allow_equal:
         raise BadRow(f"{shape.first} and {shape.second} are equal")
-    chosen, rejected = (second, first) if winner == "second" else (first, second)
+    chosen, rejected = (second, first) if better == "second" else (first, second)
     return Preference(
         prompt,
         chosen,
         rejected,
         margin=number_in(row, "margin") if margin is None else margin,
-        tie=winner == "tie",
+        tie=better == "tie",
         **{column: str(row[column]) for column in ("domain", "source", "subset", "id") if has(row, column)},
     )
 
@@ -64,7 +68,10 @@ def to_responses(row: Row, *, allow_empty_response: bool = False) -> Responses:
         BadRow: the row has no known shape, or lacks a text.
     """
     row = _named(row)
-    if shape := _shape(row):
+    if (shape := _shape(row)) and (
+        # Rows of several shapes in one table carry the columns of them all, empty where they are not theirs.
+        has(row, shape.first) or has(row, shape.second) or not any(has(row, c) for c in (*_MANY, *_ONE, "messages"))
+    ):
         prompt, *texts = _pair(row, shape)
         found = Responses(prompt, tuple(texts), "pair")
     elif column := next((column for column in _MANY if has(row, column)), None):

@@ -70,9 +70,14 @@ _WORDS: dict[str, Winner] = {
 _ONE_HOT: dict[str, Winner] = {"winner_model_a": "first", "winner_model_b": "second", "winner_tie": "tie"}
 
 
-def winner_of(row: Row, shape: Shape) -> tuple[Winner, float | None]:
+def winner_of(row: Row, shape: Shape, column: str | None = None) -> tuple[Winner, float | None]:
+    """Which response is better, and the margin where scores tell it; `column` decides before all others."""
     if has(row, "tie") and _yes(row["tie"], "tie"):
         return "tie", None
+    if column is not None:
+        if not has(row, named := column.strip().lower()):
+            raise BadRow(f"no winner: the row has nothing in {column}")
+        return _named_winner(row, named, shape), None
     if shape is CHOSEN:
         return "first", None
     if column := next((column for column in shape.winner if has(row, column)), None):

@@ -6,8 +6,8 @@ from .baselines import BASELINES, longer_wins, shorter_wins
 from .benchmarks import BENCHMARKS, Benchmark
 from .bootstrap import Resampled, Score, Statistic, bootstrap
 from .evaluation import Baseline, Evaluation, evaluate
-from .judging import Judge, Judged, judge_preferences, load_judged
-from .metrics import Calibration, accuracy, brier, calibration, expected_calibration_error, log_loss
+from .judging import Judge, Judged, judge_preferences
+from .metrics import Calibration, brier, calibration, expected_calibration_error, log_loss
 
 __all__ = [
     "BASELINES",
@@ -21,14 +21,12 @@ __all__ = [
     "Resampled",
     "Score",
     "Statistic",
-    "accuracy",
     "bootstrap",
     "brier",
     "calibration",
     "evaluate",
     "expected_calibration_error",
     "judge_preferences",
-    "load_judged",
     "log_loss",
     "longer_wins",
     "shorter_wins",

@@ -18,14 +18,14 @@ from .bootstrap import Statistic
 class Benchmark:
     """How a set of labelled pairs is read and scored.
 
-    path, split: a file, or a name on the Hub and its split.
+    path, split: anything `tinyrm.data.read_rows` takes, and the split to read of it (None: everything).
     arrange: the rows that belong to it, in subsets.
     statistics: what to compute, from the number of rows by subset; the first is the headline.
     """
 
     name: str
     path: str
-    split: str
+    split: str | None
     arrange: Callable[[Sequence[Preference]], Arrangement]
     statistics: Callable[[Mapping[str, int]], list[Statistic]]
 
@@ -38,17 +38,18 @@ BENCHMARKS = {
 
 
 def find_benchmark(name_or_path: str | Path, data: str | Path | None = None) -> Benchmark:
-    """A benchmark by name (read from `data` if given), or any file of preferences as one.
+    """A benchmark by name (read from `data` if given), or any preferences as one: a file, a folder, `-`, a Hub name.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is a plain word, but names no benchmark.
     """
     known = BENCHMARKS.get(str(name_or_path))
     if known is not None:
         return known if data is None else replace(known, path=str(data))
-    if not Path(name_or_path).exists():
+    path = Path(name_or_path)
+    if len(path.parts) == 1 and not path.suffix and str(path) != "-" and not path.exists():
         hint = nearest(str(name_or_path), BENCHMARKS)
         raise UserError(f"{str(name_or_path)!r} is neither a benchmark nor a file of preferences{hint}")
     if data is not None:
         raise UserError(f"data goes with the name of a benchmark, but {name_or_path} is a file already")
-    return Benchmark(Path(name_or_path).name, str(name_or_path), "train", preferences.arrange, preferences.statistics)
+    return Benchmark(path.name, str(name_or_path), None, preferences.arrange, preferences.statistics)

@@ -82,10 +82,6 @@ class Evaluation:
     statistics: tuple[Statistic, ...] = field(repr=False, compare=False)
     resampled: Resampled = field(repr=False, compare=False)
 
-    @property
-    def headline(self) -> Score:
-        return self.scores[0]
-
     def minus(self, other: Evaluation) -> tuple[Score, ...]:
         """This judge's scores minus another's, paired row by row.
 

@@ -7,12 +7,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyrm.errors import UserError
 from tinyrm.types import DOMAINS, Preference, Prompt, Verdict
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -69,36 +68,6 @@ class Judged:
                     "cut": bool(self.was_cut[i]),
                 }
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def load_judged(path: str | Path, preferences: Sequence[Preference]) -> Judged:
-    """Reads what `Judged.save` wrote, back onto the same preferences in the same order.
-
-    Raises:
-        UserError: the file does not hold judgements of these rows.
-    """
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-        records: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        ids = [record["id"] for record in records]
-        columns = {key: [record[key] for record in records] for key in ("p_chosen", "credit", "agree", "cut")}
-        judged = Judged(
-            preferences,
-            np.array(columns["p_chosen"], dtype=np.float64),
-            np.array([np.nan if credit is None else credit for credit in columns["credit"]], dtype=np.float64),
-            np.array(columns["agree"], dtype=np.bool_),
-            np.array(columns["cut"], dtype=np.bool_),
-        )
-    except FileNotFoundError:
-        raise UserError(f"no judgements at {path}") from None
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as problem:
-        raise UserError(f"{path} is not a file of judgements: {type(problem).__name__}: {problem}") from None
-    if len(ids) != len(preferences):
-        raise UserError(f"{path} holds {len(ids)} judgements, but there are {len(preferences)} rows: judge them again")
-    for line, (found, preference) in enumerate(zip(ids, preferences, strict=True), start=1):
-        if found != row_id(preference):
-            raise UserError(f"{path}, line {line}: judges row {found!r}, not {row_id(preference)!r}: judge them again")
-    return judged
 
 
 def judge_preferences(

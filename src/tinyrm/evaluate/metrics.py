@@ -1,4 +1,4 @@
-"""Point figures of a judge: accuracy with ties as half, and how far its probabilities can be trusted.
+"""How far a judge's probabilities can be trusted.
 
 All take arrays over rows; `p` is the probability given to the chosen response.
 """
@@ -28,12 +28,6 @@ class Calibration:
 def calibration(judged: Judged) -> Calibration:
     p, credit = judged.p_chosen[judged.scored], judged.credit[judged.scored]
     return Calibration(log_loss(p), brier(p), expected_calibration_error(p, credit), len(p))
-
-
-def accuracy(credit: Floats) -> float:
-    """Mean credit (1 right, 0.5 tie, 0 wrong) over the rows that are not NaN; NaN if there is none."""
-    scored = credit[~np.isnan(credit)]
-    return float(scored.mean()) if len(scored) else float("nan")
 
 
 def log_loss(p: Floats) -> float:

@@ -82,7 +82,7 @@ def export_onnx(source: Path, target: Path, *, weights: Literal["float32", "int8
     (target / ONNX).write_bytes(proto.SerializeToString())
     pad = next(iter(writers.values())).encoder.pad
     clozes = _probes(checkpoint)
-    expected = answer(TorchBackend(model, pad), clozes)
+    expected = answer(TorchBackend(model, pad, device="cpu"), clozes)
     difference = float(np.abs(answer(OnnxBackend(target / ONNX, pad), clozes) - expected).max())
     if not difference <= TOLERANCE[weights]:
         (target / ONNX).unlink()

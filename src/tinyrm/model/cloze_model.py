@@ -60,8 +60,11 @@ class Branch(nn.Module):
                 hidden = self._family.run(index, hidden, context)
             at_slot = self._family.run_at(self.last - 1, hidden, context, slot)
         weight, bias = self._family.decoder()
-        # Two rows of the decoder instead of its tens of thousands: the other words are no answers.
-        return nn.functional.linear(self._family.transform(at_slot), weight[self.word_ids], bias[self.word_ids])
+        # Two rows of the decoder instead of its tens of thousands: the other words are no answers. In float32
+        # (products autocast leaves alone), since a reward is the small difference of two large logits.
+        answered = self._family.transform(at_slot).float()[:, None, :]
+        logits: Tensor = (answered * weight[self.word_ids].float()).sum(dim=-1) + bias[self.word_ids].float()
+        return logits
 
 
 class ClozeModel(nn.Module):

@@ -83,7 +83,7 @@ class ClozeWriter:
             else:
                 frame.append(self.encoder.encode([piece])[0])
         frame.append([self.encoder.sep])
-        if self._room(frame) < LEAST_ROOM * len(self.fields):
+        if self._room(frame) * min(self._weights) < LEAST_ROOM * sum(self._weights):
             raise UserError(
                 f"max_length {self.template.max_length} leaves no room beside the template and its instruction "
                 f"({self.template.max_length - self._room(frame)} tokens): raise max_length or shorten the instruction"

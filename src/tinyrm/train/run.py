@@ -15,10 +15,10 @@ from ..config import Recipe
 from ..data import load_mixture
 from ..errors import UserError, require
 from ..model.adapters import add_adapters
-from ..model.base import Base, load_base, quieten_head
+from ..model.base import Base, hub_name, load_base, quieten_head
 from ..model.calibration import Calibration, fit_temperature
 from ..model.card import model_card
-from ..model.checkpoint import CARD, MANIFEST, METRICS, write_json
+from ..model.checkpoint import CARD, MANIFEST, METRICS, Manifest, write_json
 from ..model.cloze_model import ClozeModel
 from ..model.families import family_of
 from ..model.saving import save_checkpoint
@@ -69,19 +69,18 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
     watcher = watcher if main else Silent()
 
     base = load_base(recipe.model.base)
-    limit = family_of(base.masked_lm).longest()
-    if recipe.prompt.max_length > limit:
-        asked = f"prompt.max_length = {recipe.prompt.max_length}"
-        raise UserError(f"{asked}, but {recipe.model.base} reads at most {limit} tokens")
+    writer = _writer(recipe, base)
     kind = recipe.prompt.template
-    writer = ClozeWriter(
-        base.encoder, builtin(kind, recipe.prompt.slot, recipe.prompt.max_length, recipe.prompt.instruction)
-    )
     mixture = load_mixture(recipe.data, recipe.seed, watcher.notice)
     if not mixture.held_out:
         raise UserError("no prompt is left to validate on: raise data.validation or add rows")
     watcher.notice(f"{len(mixture.train):,} preferences to train on, {len(mixture.held_out):,} held out")
-    facts: dict[str, Any] = {"name": recipe.name, "base": recipe.model.base, "seed": recipe.seed, "data": mixture.facts}
+    facts: dict[str, Any] = {
+        "name": recipe.name,
+        "base": hub_name(recipe.model.base),
+        "seed": recipe.seed,
+        "data": mixture.facts,
+    }
     if main:
         folder.mkdir(parents=True, exist_ok=True)
         _write_recipe(folder / RECIPE, recipe)
@@ -92,13 +91,15 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
     add_adapters(model, recipe.model.adapter)
     encoded = partial(_encoded, writer=writer, seed=recipe.seed, watcher=watcher)
     examples = encoded(mixture.train, general=recipe.prompt.general, label="reading training pairs")
-    held_out = encoded(mixture.held_out, general=0.0, label="reading held-out pairs")
+    # Judged as it will be used by callers who name no domain.
+    held_out = encoded(mixture.held_out, general=1.0, label="reading held-out pairs")
     facts["training"] = {
         "parameters": sum(p.numel() for p in base.masked_lm.parameters()),
         "learning": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "cut_to_fit": examples.cut,
     }
     best: dict[str, Any] = {"score": -1.0}
+    saved: list[Manifest] = []
 
     def validate(step: int) -> dict[str, Any]:
         odds = judge(model, held_out, base.encoder.pad, recipe.train.tokens_per_batch, accelerator.device)
@@ -110,7 +111,7 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
             offset = float(odds.mean()) if kind == "single" else 0.0
             calibration = Calibration(fit_temperature(logits, held_out.target), offset)
             if main:
-                save_checkpoint(
+                manifest = save_checkpoint(
                     folder,
                     model,
                     {kind: writer},
@@ -118,6 +119,7 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
                     calibration={kind: calibration},
                     metrics={**facts, "validation": best},
                 )
+                saved[:] = [manifest]
         return found
 
     on_step = _recorder(folder / LOG, watcher) if main else lambda step: None
@@ -134,10 +136,22 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
     )
     facts["training"] |= asdict(fitted)
     facts["training"].pop("history")
-    if main:
-        _finish(folder, {**facts, "validation": best, "history": fitted.history})
+    if main:  # what only the end knows; weights and manifest stay those of the best step
+        metrics = {**facts, "validation": best, "history": fitted.history}
+        write_json(folder / METRICS, metrics)
+        (folder / CARD).write_text(model_card(saved[0], metrics), "utf-8")
     watcher.notice(f"best at step {best['step']}: {summary(best)}")
     return folder
+
+
+def _writer(recipe: Recipe, base: Base) -> ClozeWriter:
+    """The writer of the recipe's clozes, none longer than the base can read."""
+    limit = family_of(base.masked_lm).longest()
+    for key, asked in (("prompt", recipe.prompt.max_length), ("warmup", recipe.warmup.max_length)):
+        if asked > limit:
+            raise UserError(f"{key}.max_length = {asked}, but {recipe.model.base} reads at most {limit} tokens")
+    prompt = recipe.prompt
+    return ClozeWriter(base.encoder, builtin(prompt.template, prompt.slot, prompt.max_length, prompt.instruction))
 
 
 def _ready_head(
@@ -155,8 +169,6 @@ def _ready_head(
             device=accelerator.device,
             on_step=lambda at, steps, loss: watcher.progress("warming up the head", at, steps, f"loss {loss:.2f}"),
         )
-        if accelerator.is_main_process:
-            base.masked_lm.save_pretrained(recipe.folder / "warm")  # a base for later runs: model.base=.../warm
     quieten_head(base.masked_lm, recipe.model.head_scale)
     return facts
 
@@ -185,14 +197,6 @@ def _recorder(path: Path, watcher: Watcher) -> Callable[[Step], None]:
         watcher.progress("training", step.step, step.steps, f"loss {step.loss:.3f}  {rate:,.0f} tokens/s")
 
     return record
-
-
-def _finish(folder: Path, metrics: dict[str, Any]) -> None:
-    """The facts that only the end knows; weights and manifest stay those of the best step."""
-    from ..model.checkpoint import open_checkpoint
-
-    write_json(folder / METRICS, metrics)
-    (folder / CARD).write_text(model_card(open_checkpoint(folder).manifest, metrics), "utf-8")
 
 
 def _write_recipe(path: Path, recipe: Recipe) -> None:
