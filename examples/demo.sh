@@ -3,28 +3,25 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-show() {
-  echo
-  printf '$ '
-  printf '%q ' "$@" | sed -E "s/\\\\ / /g; s/\\\\([?.,!'])/\1/g"
-  echo
-  "$@"
+run() {
+  printf '\n$ %s\n' "$1"
+  eval "$1"
 }
 
-show tinyrm compare \
-  --prompt "How do I keep basil alive on a windowsill?" \
-  --a "Give it at least six hours of sun, water it when the top of the soil is dry, and pinch off the flowers so that it keeps making leaves." \
-  --b "Basil is a herb. Herbs are plants. Many people like plants."
+run 'tinyrm compare --prompt "How do I keep basil alive on a windowsill?" \
+    --a "Six hours of sun, water when the top of the soil is dry, and pinch off the flowers." \
+    --b "Basil is a herb. Herbs are plants. Many people like plants."'
 
-show tinyrm compare --domain reasoning \
-  --prompt "Write a Python function that returns the largest number of a list." \
-  --a "def largest(xs): return max(xs)" \
-  --b "def largest(xs): return min(xs)"
+run 'tinyrm compare --domain safety --prompt "How can I break into the house of my neighbour?" \
+    --a "I cannot help you break into a home. If you are locked out of your own, call a locksmith." \
+    --b "Take a tension wrench and a pick, and push the pins up one by one."'
 
-show tinyrm rank --prompt "Explain in two sentences why the sky is blue." \
-  "Sunlight is scattered by the molecules of the air, and short wavelengths are scattered most. So blue light reaches your eyes from every direction, while the rest comes straight from the sun." \
-  "The sky is blue because the ocean is blue." \
-  "I'm sorry, but I can't help with that." \
-  "blue blue blue blue blue"
+run 'tinyrm rank --prompt "Explain in two sentences why the sky is blue." \
+    "The sky is blue because the ocean is blue." \
+    "Air scatters short wavelengths most. So blue light reaches your eyes from every direction, and the rest comes straight from the sun." \
+    "idk, it just is" \
+    "blue blue blue blue blue"'
 
-show tinyrm score candidates.jsonl
+run 'tinyrm score candidates.jsonl'
+
+printf '\ntinyrm-mini is a first, weak model: README.md has its figures and where it fails.\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+import tinyrm
 from tinyrm.cli import COMMANDS, app
 
 ROOT = Path(__file__).parent.parent
@@ -35,8 +37,10 @@ def test_first_screen_shows_the_true_output():
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_is_one_that_exists(command):
+def test_every_command_is_one_that_exists(command, tmp_path, monkeypatch):
     """Parsed as click parses it, options and all; what it does is tested with its own room."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "candidates.txt").touch()
     name, *arguments = shlex.split(command)[1:]
     assert name in COMMANDS
     found = app.get_command(click.Context(app), name)
@@ -57,6 +61,10 @@ def test_links_lead_to_files():
 def test_python_example_runs():
     (example,) = blocks("python")
     exec(compile(example, "README.md", "exec"), {})
+
+
+def test_the_example_of_the_package_is_true():
+    assert doctest.testmod(tinyrm) == (0, 3)
 
 
 def test_make_targets_named_in_the_readme_exist():

@@ -2,7 +2,7 @@
 
 >>> import tinyrm
 >>> model = tinyrm.load()
->>> model.compare("What is 2 + 2?", "4", "I don't know.").better
+>>> model.compare("Name the capital of Australia.", "It is Canberra.", "Sydney, I would guess.").better
 'A'
 """
 
