@@ -23,6 +23,7 @@ def model_card(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
         "",
         "```python",
         "import tinyrm",
+        "",
         f'model = tinyrm.load("path/to/{manifest.name}")',
         'print(model.compare("What is 2 + 2?", "4", "5"))',
         "```",
