@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.config import DomainRule, Recipe, load_recipe, recipe_from
+from tinyrm.config import DomainRule, Recipe, Source, load_recipe, recipe_from
 from tinyrm.errors import UserError
 from tinyrm.prompt import builtin
 
@@ -221,3 +221,12 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path):
         load_recipe(tmp_path / "gone.toml")
     with pytest.raises(UserError, match="not a readable TOML recipe"):
         load_recipe(tmp_path)
+
+
+def test_data_to_train_on_may_be_paths(tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("", "utf-8")
+    one = load_recipe(recipe, ["data.train=mine.jsonl"])
+    many = load_recipe(recipe, ['data.train=["mine.jsonl", {path="b.csv", rows=3}]'])
+    assert one.data.train == (Source("mine.jsonl"),)
+    assert many.data.train == (Source("mine.jsonl"), Source("b.csv", rows=3))

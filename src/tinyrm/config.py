@@ -181,6 +181,9 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     """A checked recipe from nested plain values; `where` names them in errors."""
+    data = values.get("data")
+    if isinstance(data, dict) and "train" in data:
+        data["train"] = _sources(data["train"])
     _refuse_unknown(Recipe, values, where, "")
     try:
         recipe = msgspec.convert(values, Recipe, strict=True)
@@ -205,6 +208,14 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise UserError(f"override {override!r}: {parent!r} holds a value, not a table")
     values[last] = value
+
+
+def _sources(train: Any) -> Any:
+    """`data.train` may be one path or a list of paths, instead of tables with a `path`."""
+    listed = [train] if isinstance(train, str) else train
+    return (
+        [{"path": item} if isinstance(item, str) else item for item in listed] if isinstance(listed, list) else listed
+    )
 
 
 def _tomllib() -> Any:

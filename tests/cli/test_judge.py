@@ -103,3 +103,14 @@ def test_a_thousand_candidates_from_a_file_or_standard_input(cli, checkpoint, tm
 def test_a_domain_without_an_instruction_is_named(mistake, checkpoint):
     said = mistake("compare", "--prompt", "a?", "--a", "b", "--b", "c", "--domain", "reasonning", "--model", checkpoint)
     assert "did you mean 'reasoning'?" in said
+
+
+def test_candidates_of_a_jsonl_are_its_strings(cli, mistake, checkpoint, tmp_path):
+    file = tmp_path / "candidates.jsonl"
+    file.write_text('\ufeff"yes\\nno"\n{"response": "four"}\n\n', "utf-8")
+    done = cli("rank", "--prompt", "a?", "--from", file, "--json", "--model", checkpoint)
+    assert {place["response"] for place in done.json["ranking"]} == {"yes\nno", "four"}
+    file.write_text('{"prompt": "a?", "chosen": "b"}\n', "utf-8")
+    assert "candidates.jsonl:1: a candidate is a JSON string" in mistake(
+        "rank", "--prompt", "a?", "--from", file, "--model", checkpoint
+    )

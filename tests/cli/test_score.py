@@ -105,9 +105,11 @@ def test_another_field_and_overwriting(cli, mistake, checkpoint, rows_file, tmp_
     assert first.code == 0
     assert "out.jsonl exists" in mistake("score", rows_file(ROWS[:1]), "-o", target, "--model", checkpoint)
     assert len(lines(target)) == 3
-    again = cli("score", target, "-o", target, "--overwrite", "--field", "again", "--model", checkpoint)
-    assert again.code == 0
-    assert all(row["again"] == row["tinyrm"] for row in lines(target))
+    again = tmp_path / "again.jsonl"
+    again.write_text("mine", "utf-8")
+    done = cli("score", target, "-o", again, "--overwrite", "--field", "again", "--model", checkpoint)
+    assert done.code == 0
+    assert all(row["again"] == row["tinyrm"] for row in lines(again))
 
 
 def test_a_cut_gz_keeps_its_good_rows_and_tells(mistake, checkpoint, rows_file, tmp_path):
@@ -237,3 +239,16 @@ def test_nan_in_a_row_becomes_null(cli, tmp_path, checkpoint):
     row = json.loads(out.read_text("utf-8"), parse_constant=refuse)
     assert row["weight"] is None
     assert row["list"] == [1.5, None]
+
+
+def test_the_input_is_never_written_over(mistake, checkpoint, rows_file):
+    source = rows_file(ROWS)
+    before = source.read_bytes()
+    assert "is the input itself" in mistake("score", source, "-o", source, "--overwrite", "--model", checkpoint)
+    assert source.read_bytes() == before
+
+
+def test_a_column_of_the_rows_is_never_written_over(mistake, checkpoint, rows_file, tmp_path):
+    said = mistake("score", rows_file(ROWS), "-o", tmp_path / "out.jsonl", "--field", "prompt", "--model", checkpoint)
+    assert "name another with --field" in said
+    assert not (tmp_path / "out.jsonl").exists()

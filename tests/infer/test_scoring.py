@@ -19,7 +19,7 @@ ROWS = {
     "sides": {"prompt": "what is b?", "response_a": "no", "response_b": "yes", "winner": "model_b"},
     "many": {"prompt": "what is c?", "responses": ["yes", "no", "good", "yes"]},
     "chat": {"messages": [{"role": "user", "content": "d?"}, {"role": "assistant", "content": "no"}]},
-    "old": {"prompt": "what is e?", "response": "no", "tinyrm": "of an earlier run"},
+    "old": {"prompt": "what is e?", "response": "no", "tinyrm": {"reward": "of an earlier run"}},
 }
 BAD = {
     "unreadable": (None, "not JSON"),
@@ -91,7 +91,7 @@ def test_the_rows_given_are_not_changed(judge):
 
 def test_another_field_leaves_ours_alone(judge):
     (out,) = score_rows(judge, raw(["old"]), field="judged")
-    assert out["tinyrm"] == "of an earlier run"
+    assert out["tinyrm"] == {"reward": "of an earlier run"}
     assert "reward" in out["judged"]
 
 

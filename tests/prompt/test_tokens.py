@@ -72,3 +72,11 @@ def test_an_unknown_answer_word_is_refused(encoder):
 def test_a_tokenizer_without_a_special_token_is_refused(tokenizer):
     with pytest.raises(UserError, match="<mask>"):
         TextEncoder(tokenizer.backend_tokenizer, SpecialTokens("[CLS]", "[SEP]", "<mask>", "[PAD]"))
+
+
+@pytest.mark.parametrize("word", ["a" * 101, "b" * 1000, "word.word" + "c" * 250])
+def test_a_word_too_long_for_wordpiece_is_read_in_parts(encoder, word):
+    """WordPiece would make all of it one unknown token, and every such response alike."""
+    ids, other = encoder.encode([word, word[:-1] + "z"])
+    assert encoder.decode(ids).replace(" ", "").replace("##", "") == word
+    assert ids != other

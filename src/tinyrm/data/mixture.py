@@ -41,7 +41,7 @@ def load_mixture(config: DataConfig, seed: int, notice: Callable[[str], None]) -
         UserError: a source cannot be read, or nothing is left of the mixture.
     """
     if not config.train:
-        raise UserError("the recipe names nothing to train on: add a source with its path to data.train")
+        raise UserError("the recipe names nothing to train on: give it, as in data.train=pairs.jsonl")
     preferences, read, bad = _read(config, seed, notice)
     preferences, duplicates = deduplicate(preferences)
     if duplicates:

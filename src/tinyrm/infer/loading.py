@@ -54,6 +54,8 @@ def _from_hub(name: str) -> Path:
 
 
 def _backend(checkpoint: Checkpoint, wanted: str, pad: int) -> Backend:
+    if wanted not in ("auto", "onnx", "torch"):
+        raise UserError(f"unknown backend {wanted!r}: auto, onnx or torch")
     if wanted == "onnx" and not checkpoint.has_onnx:
         raise UserError(f"{checkpoint.folder} holds no {ONNX}: `tinyrm export` makes one")
     if wanted != "torch" and checkpoint.has_onnx:

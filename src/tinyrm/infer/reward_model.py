@@ -62,6 +62,8 @@ class RewardModel:
         gives the mean log-odds against all candidates (0 against itself); against the same 16 of
         them, evenly spaced, where there are more than 16: such scores compare within one ranking alone.
         """
+        if isinstance(candidates, str):
+            raise TypeError("candidates are a list of strings, not one string")
         turns = to_prompt(prompt)
         if "single" in self._writers:
             rewards = self.score_many(
@@ -149,6 +151,8 @@ class RewardModel:
         for question in questions:
             if not any(turn.content.strip() for turn in question.prompt):
                 raise UserError("the prompt is empty: there is nothing to judge a response by")
+            if not all(isinstance(response, str) for response in question.responses):
+                raise TypeError("a response is a string")
         clozes = self._writers[kind].write(questions)
         if not clozes:
             return clozes, np.zeros(0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import require
+from ..errors import UserError, require
 from ..model.checkpoint import Checkpoint
 from .engine import TOKENS_PER_BATCH
 
@@ -36,8 +36,11 @@ class TorchBackend:
         Raises:
             UserError: torch or transformers are not installed, or a weight is missing.
         """
-        require("torch", "train")
-        require("transformers", "train")
+        try:
+            require("torch", "train")
+            require("transformers", "train")
+        except UserError as missing:
+            raise UserError(f"{missing}; or `tinyrm export` the model where it is, and use that here") from None
         from ..model.base import load_cloze_model
 
         return cls(load_cloze_model(checkpoint), pad)

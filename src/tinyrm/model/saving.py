@@ -44,6 +44,7 @@ def save_checkpoint(
     whole = copy.deepcopy(model)
     merge_adapters(whole)
     whole.masked_lm.save_pretrained(folder)
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors writes for the owner alone
     encoder = next(iter(writers.values())).encoder
     (folder / TOKENIZER).write_text(encoder.tokenizer_json, "utf-8")
     write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(writers))

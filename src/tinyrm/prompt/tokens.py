@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ class TextEncoder:
         )
         # Some vocabularies (SentencePiece) hold the spelling of a special token as an ordinary piece too.
         self._barred = {self.cls, self.sep, self.mask, self.pad}
+        # WordPiece gives up on a word past so many characters and makes all of it one unknown token.
+        longest = getattr(self._tokenizer.model, "max_input_chars_per_word", None)
+        self._too_long = re.compile(rf"([^\s!-/:-@\[-`{{-~]{{{longest}}})(?=\S)") if longest else None
 
     @property
     def tokenizer_json(self) -> str:
@@ -45,7 +49,7 @@ class TextEncoder:
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Token ids of each text as it stands within a sentence (after a blank), without special tokens."""
-        spaced = [" " + _encodable(text) for text in texts]
+        spaced = [" " + self._encodable(text) for text in texts]
         encodings = self._tokenizer.encode_batch_fast(spaced, add_special_tokens=False)
         return [self._inert(encoding.ids) for encoding in encodings]
 
@@ -73,7 +77,8 @@ class TextEncoder:
     def _inert(self, ids: list[int]) -> list[int]:
         return ids if self._barred.isdisjoint(ids) else [i for i in ids if i not in self._barred]
 
-
-def _encodable(text: str) -> str:
-    """Lone surrogates, which no tokenizer takes, become question marks."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    def _encodable(self, text: str) -> str:
+        """Lone surrogates, which no tokenizer takes, become question marks; words too long for it are split."""
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode("utf-8")
+        return text if self._too_long is None else self._too_long.sub(r"\1 ", text)

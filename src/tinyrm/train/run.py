@@ -30,6 +30,8 @@ from .objectives import preference_logit
 from .validation import summary, validation_metrics
 from .warmup import warm_up
 
+FEWEST_TO_CALIBRATE = 100
+"""Held-out pairs below which a temperature would be fitted to chance."""
 LOG = "log.jsonl"
 RECIPE = "recipe.toml"
 
@@ -98,7 +100,7 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
         "learning": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "cut_to_fit": examples.cut,
     }
-    best: dict[str, Any] = {"score": -1.0}
+    best: dict[str, Any] = {"score": -1.0, "log_loss": 0.0}
     saved: list[Manifest] = []
 
     def validate(step: int) -> dict[str, Any]:
@@ -106,10 +108,11 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
         logits = preference_logit(odds, kind)
         found = validation_metrics(logits, mixture.held_out)
         watcher.notice(f"step {step}: {summary(found)}")
-        if found["score"] > best["score"]:
+        if (found["score"], -found["log_loss"]) > (best["score"], -best["log_loss"]):
             best.update(found, step=step)
             offset = float(odds.mean()) if kind == "single" else 0.0
-            calibration = Calibration(fit_temperature(logits, held_out.target), offset)
+            enough = len(logits) >= FEWEST_TO_CALIBRATE
+            calibration = Calibration(fit_temperature(logits, held_out.target) if enough else 1.0, offset)
             if main:
                 manifest = save_checkpoint(
                     folder,
