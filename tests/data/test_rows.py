@@ -288,3 +288,20 @@ def test_a_data_set_of_the_hub_is_read_as_a_folder(tmp_path):
     assert ask("org/name", "train") == "data/train-00000-of-00001.parquet,rows.jsonl"
     assert ask("org/other").startswith("no file at org/other, and the Hub does not give a data set of that name: ")
     assert ask("org/a--b").startswith("no file at org/a--b, and the Hub does not give")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_csv_of_any_country(tmp_path, delimiter):
+    path = tmp_path / "rows.csv"
+    lines = [("prompt", "chosen", "rejected"), ("what?", '"one, two; three"', "none")]
+    path.write_text("".join(delimiter.join(line) + "\n" for line in lines), "utf-8")
+    assert [row.value for row in read_rows(path)] == [
+        {"prompt": "what?", "chosen": "one, two; three", "rejected": "none"}
+    ]
+
+
+def test_utf_16_is_named(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,response\na,b\n", "utf-16")
+    with pytest.raises(UserError, match="is UTF-16"):
+        list(read_rows(path))

@@ -238,8 +238,18 @@ def _items(text: str, name: str, broken: str | None) -> Iterator[RawRow]:
         yield _row(value, where, "\\u" in text[start:position])
 
 
+def _delimiter(path: Path) -> str:
+    """What parts the columns of the header: spreadsheets of many countries write semicolons."""
+    try:
+        header = next(_lines(path), b"")
+    except _Broken:
+        return ","
+    if header.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path} is UTF-16: save it as UTF-8")
+    return max("\t" if _format(path) == ".tsv" else ",;\t", key=header.decode("utf-8", "replace").count)
+
+
 def _csv_file(path: Path, name: str) -> Iterator[RawRow]:
-    delimiter = "\t" if _format(path) == ".tsv" else ","
     # The limit is the process's; long conversations exceed its 128 kB. Raised, never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     lines = (line.decode("utf-8", "replace").replace("\0", "\ufffd").removeprefix("\ufeff") for line in _lines(path))
@@ -247,7 +257,7 @@ def _csv_file(path: Path, name: str) -> Iterator[RawRow]:
     number = 0
     try:
         # Strict, since else a quote that is never closed would make one field of all that follows.
-        for fields in _records(csv.reader(lines, delimiter=delimiter, strict=True)):
+        for fields in _records(csv.reader(lines, delimiter=_delimiter(path), strict=True)):
             if header is None:
                 if isinstance(fields, str):
                     raise _Broken(f"the header is {fields}")
