@@ -26,7 +26,7 @@ def recipe(tmp_path):
 def test_the_recipes_that_ship_load(path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
-    assert recipe.data.train
+    assert recipe.data.train or path.stem == "minilm", "only the recipe for a file of one's own names none"
     builtin(recipe.prompt.template, recipe.prompt.slot, recipe.prompt.max_length)
 
 
@@ -98,7 +98,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_at_any_depth(values, message
         ({"train": {"betas": [0.9]}}, "train.betas"),
         ({"prompt": {"template": "triple"}}, "prompt.template"),
         ({"model": {"adapter": {"kind": True}}}, "model.adapter.kind"),
-        ({"data": {"train": "rows.jsonl"}}, "data.train"),
+        ({"data": {"train": 5}}, "data.train"),
         ({"data": {"train": [{"rows": 5}]}}, "data.train[0]"),
         ({"data": {"leak_check": 1}}, "data.leak_check"),
         ({"data": {"domains": [{"domain": "chat", "matches": "*"}]}}, "data.domains[0].matches"),
