@@ -108,9 +108,10 @@ def test_counts_what_was_cut_and_reports_progress(encoder):
     writer = ClozeWriter(encoder, builtin("single", max_length=96))
     steps = []
     rows = [Preference(to_prompt("a?"), "yes " * 200, "no"), Preference(to_prompt("a?"), "yes", "no")] * 700
-    examples = encode(rows, writer, progress=steps.append)
+    examples = encode(rows, writer, progress=lambda *step: steps.append(step))
     assert examples.cut == 700
-    assert sum(steps) == len(rows) == len(examples)
+    assert steps == sorted(set(steps))
+    assert steps[-1] == (len(rows), len(rows)) == (len(examples), len(examples))
 
 
 def test_no_preferences_are_no_examples(writer):

@@ -47,9 +47,7 @@ def score(
     from ..infer import load
     from ..infer.scoring import refuse_bad, score_rows
 
-    target = _target(output, overwrite)
-    if target is not None and target.exists() and Path(source).exists() and target.samefile(source):
-        raise UserError(f"{output} is the input itself: choose another name for the output")
+    target = _target(output, source, overwrite)
     judge = load(model, backend=backend)
     faults: list[RawRow] = []
     rows = _telling(read_rows(source), faults)
@@ -83,7 +81,7 @@ def _telling(rows: Iterable[RawRow], faults: list[RawRow]) -> Iterator[RawRow]:
         yield row
 
 
-def _target(output: str, overwrite: bool) -> Path | None:
+def _target(output: str, source: str, overwrite: bool) -> Path | None:
     if output == "-":
         return None
     target = Path(output)
@@ -91,6 +89,8 @@ def _target(output: str, overwrite: bool) -> Path | None:
         raise UserError(f"the output is JSONL: give -o a name that ends in .jsonl, not {output!r}")
     if target.exists() and not overwrite:
         raise UserError(f"{output} exists: choose another name or --overwrite it")
+    if target.exists() and Path(source).exists() and target.samefile(source):
+        raise UserError(f"{output} is the input itself: choose another name for the output")
     if not target.parent.is_dir():
         raise UserError(f"no folder {target.parent} to write {target.name} into")
     return target

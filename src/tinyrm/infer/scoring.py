@@ -22,12 +22,13 @@ def score_rows(model: RewardModel, rows: Iterable[RawRow], *, field: str = "tiny
     """
     stream = iter(rows)
     while window := list(islice(stream, WINDOW)):
+        for row in window:
+            if row.value and not isinstance(row.value.get(field, {}), dict):  # an older judgement may be replaced
+                raise UserError(f"{row.where}: the row has a column {field!r} already: name another with --field")
         tasks = [_task(row) for row in window]
         judged = _judge(model, [task for task in tasks if isinstance(task, tuple)])
         for row, task in zip(window, tasks, strict=True):
             found = next(judged) if isinstance(task, tuple) else {"error": task}
-            if row.value and not isinstance(row.value.get(field, {}), dict):  # an older judgement may be replaced
-                raise UserError(f"{row.where}: the row has a column {field!r} already: name another with --field")
             yield {**(row.value or {}), field: found | ({"at": row.where} if "error" in found else {})}
 
 

@@ -84,9 +84,12 @@ def encode(
     *,
     general: float = 0.0,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Examples:
-    """Writes every preference as two clozes; a share `general` of them under the general instruction."""
+    """Writes every preference as two clozes; a share `general` of them under the general instruction.
+
+    progress: called with the preferences written so far and those there are.
+    """
     nameless = np.random.default_rng(seed).random(len(preferences)) < general
     ids, lengths, slots, cut = [], [], [], 0
     for start in range(0, len(preferences), CHUNK):
@@ -102,7 +105,7 @@ def encode(
         slots += [cloze.slot for cloze in clozes]
         cut += sum(bool(cloze.cut) for cloze in clozes)
         if progress is not None:
-            progress(len(chunk))
+            progress(start + len(chunk), len(preferences))
     return Examples(
         ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),

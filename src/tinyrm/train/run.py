@@ -24,7 +24,7 @@ from ..model.families import family_of
 from ..model.saving import save_checkpoint
 from ..prompt import ClozeWriter, builtin
 from ..types import Preference
-from .examples import Examples, encode
+from .examples import encode
 from .loop import Step, fit, judge
 from .objectives import preference_logit
 from .validation import summary, validation_metrics
@@ -91,10 +91,17 @@ def train(recipe: Recipe, watcher: Watcher, *, overwrite: bool = False) -> Path:
         facts |= _ready_head(base, recipe, mixture.train, accelerator, watcher)
     model = ClozeModel(base.masked_lm, writer.word_ids, recipe.model.frozen).to(accelerator.device)
     add_adapters(model, recipe.model.adapter)
-    encoded = partial(_encoded, writer=writer, seed=recipe.seed, watcher=watcher)
-    examples = encoded(mixture.train, general=recipe.prompt.general, label="reading training pairs")
+    examples = encode(
+        mixture.train,
+        writer,
+        general=recipe.prompt.general,
+        seed=recipe.seed,
+        progress=partial(watcher.progress, "reading training pairs"),
+    )
     # Judged as it will be used by callers who name no domain.
-    held_out = encoded(mixture.held_out, general=1.0, label="reading held-out pairs")
+    held_out = encode(
+        mixture.held_out, writer, general=1.0, progress=partial(watcher.progress, "reading held-out pairs")
+    )
     facts["training"] = {
         "parameters": sum(p.numel() for p in base.masked_lm.parameters()),
         "learning": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -174,19 +181,6 @@ def _ready_head(
         )
     quieten_head(base.masked_lm, recipe.model.head_scale)
     return facts
-
-
-def _encoded(
-    preferences: Sequence[Preference], *, writer: ClozeWriter, general: float, seed: int, watcher: Watcher, label: str
-) -> Examples:
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        watcher.progress(label, done, len(preferences))
-
-    return encode(preferences, writer, general=general, seed=seed, progress=advance)
 
 
 def _recorder(path: Path, watcher: Watcher) -> Callable[[Step], None]:
