@@ -76,7 +76,7 @@ def test_what_a_recipe_says_is_read(recipe):
     ("values", "message"),
     [
         ({"sed": 1}, "unknown key `sed`; did you mean 'seed'"),
-        ({"zzz": 1}, "unknown key `zzz`; known: data, model, name"),
+        ({"zzz": 1}, "unknown key `zzz`; known: ablation, cache, data"),
         ({"prompt": {"max_lenght": 9}}, "unknown key `prompt.max_lenght`; did you mean 'max_length'"),
         ({"model": {"adapter": {"rnak": 9}}}, "unknown key `model.adapter.rnak`; did you mean 'rank'"),
         ({"data": {"train": [{"path": "a"}, {"pathh": "b"}]}}, "unknown key `data.train.pathh`; did you mean 'path'"),

@@ -51,7 +51,8 @@ class Preference:
     """A prompt and two responses, of which `chosen` is the better one.
 
     `tie` says that neither is better (then the two names mean nothing); `margin` says by how much
-    `chosen` is better, on the scale of its source.
+    `chosen` is better, on the scale of its source; `probability` is how sure a judge was that it is
+    (a soft label, at least 0.5).
     """
 
     prompt: Prompt
@@ -59,10 +60,18 @@ class Preference:
     rejected: str
     margin: float | None = None
     tie: bool = False
+    probability: float | None = None
     domain: str | None = None
     source: str | None = None
     subset: str | None = None
     id: str | None = None
+
+    @property
+    def target(self) -> float:
+        """What a model should answer: the probability that `chosen` is better."""
+        if self.probability is not None:
+            return self.probability
+        return 0.5 if self.tie else 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,13 +174,36 @@ def test_the_prompt_is_what_conversations_share(form, contents, good, bad):
 def test_extra_columns_are_carried_when_present():
     row = {"prompt": "Why?", "chosen": "yes", "rejected": "no"}
     extra = {"margin": "0.5", "domain": "chat", "source": "s", "subset": "t", "id": 7, "tie": False}
-    assert to_preference(row | extra) == Preference(ASKED, "yes", "no", 0.5, False, "chat", "s", "t", "7")
+    assert to_preference(row | extra) == Preference(
+        ASKED, "yes", "no", 0.5, domain="chat", source="s", subset="t", id="7"
+    )
     nothing = {"margin": math.nan, "domain": None, "source": math.nan, "subset": "", "id": None, "tie": None}
     assert to_preference(row | nothing) == Preference(ASKED, "yes", "no")
     assert to_preference(row | {"tie": "true"}).tie
 
 
 PAIR = {"prompt": "Why?", "response_a": "x", "response_b": "y"}
+
+
+@given(p=st.floats(0, 1), column=st.sampled_from(["p", "judged.p", "a.b.p"]), labelled=st.booleans())
+def test_a_soft_label_decides_who_is_better_and_how_surely(p, column, labelled):
+    *tables, last = column.split(".")
+    soft = {last: p}
+    for table in reversed(tables):
+        soft = {table: soft}
+    names = ("chosen", "rejected") if labelled else ("response_a", "response_b")
+    found = to_preference({"prompt": "Why?", names[0]: "x", names[1]: "y"} | soft, soft=column)
+    assert (found.chosen, found.rejected) == (("y", "x") if p < 0.5 else ("x", "y"))
+    assert found.probability == max(p, 1 - p) == found.target
+    assert found.tie == (p == 0.5)
+
+
+@pytest.mark.parametrize("soft", [{}, {"p": None}, {"p": 1.5}, {"p": -0.1}, {"p": "sure"}, {"p": math.nan}])
+def test_a_soft_label_that_is_no_probability_makes_a_bad_row(soft):
+    with pytest.raises(BadRow, match="soft label|probability|number"):
+        to_preference(PAIR | soft, soft="p")
+    with pytest.raises(BadRow, match="no soft label"):
+        to_preference(PAIR | {"judged": "text"} | soft, soft="judged.p")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tinyrm.model.base import load_base, load_cloze_model
 from tinyrm.model.calibration import Calibration
 from tinyrm.model.checkpoint import CARD, CONFIG, MANIFEST, METRICS, TOKENIZER, WEIGHTS, open_checkpoint, write_manifest
 from tinyrm.model.cloze_model import ClozeModel
+from tinyrm.model.layout import Padded
 from tinyrm.model.saving import save_checkpoint
 from tinyrm.prompt import ClozeWriter, Question, builtin
 from tinyrm.types import to_prompt
@@ -23,7 +24,7 @@ SEALED = (CONFIG, WEIGHTS, TOKENIZER)
 def logits(model, writer):
     (cloze,) = writer.write([Question(to_prompt("what is two plus two?"), ("four",))])
     with torch.inference_mode():
-        return model(torch.tensor([cloze.ids]), None, torch.tensor([cloze.slot]))
+        return model(torch.tensor([cloze.ids]), Padded(None, torch.tensor([cloze.slot])))
 
 
 @pytest.fixture
@@ -47,11 +48,13 @@ def edit_manifest(folder, **changes):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("adapter", ["none", "lora", "dora"])
-def test_what_is_loaded_is_what_was_saved_and_the_live_model_stays(base_folder, tmp_path, family, adapter):
+@pytest.mark.parametrize(
+    ("adapter", "head"), [("none", "cloze"), ("lora", "cloze"), ("dora", "cloze"), ("none", "cls"), ("dora", "mean")]
+)
+def test_what_is_loaded_is_what_was_saved_and_the_live_model_stays(base_folder, tmp_path, family, adapter, head):
     base = load_base(str(base_folder(family)))
     writer = ClozeWriter(base.encoder, builtin("single", max_length=96))
-    model = ClozeModel(base.masked_lm, writer.word_ids, frozen=1)
+    model = ClozeModel(base.masked_lm, writer.word_ids, frozen=1, head=head)
     add_adapters(model, AdapterConfig(adapter, rank=4))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -61,7 +64,7 @@ def test_what_is_loaded_is_what_was_saved_and_the_live_model_stays(base_folder, 
 
     facts = {"base": "random", "training": {"steps": 3}}
     calibration = {"single": Calibration(1.5, -0.25)}
-    saved = save_checkpoint(
+    save_checkpoint(
         tmp_path / "new" / "folder", model, {"single": writer}, name="mine", calibration=calibration, metrics=facts
     )
     assert any(isinstance(part, AdaptedLinear) for part in model.modules()) == (adapter != "none")
@@ -70,7 +73,7 @@ def test_what_is_loaded_is_what_was_saved_and_the_live_model_stays(base_folder, 
     assert torch.equal(logits(model, writer), live)
 
     checkpoint = open_checkpoint(tmp_path / "new" / "folder")
-    assert checkpoint.manifest == saved
+    assert checkpoint.manifest.templates == {"single": writer.template}
     assert checkpoint.manifest.calibration == calibration
     assert json.loads((checkpoint.folder / METRICS).read_text("utf-8")) == facts
     assert {path.name for path in checkpoint.folder.iterdir()} >= {*SEALED, MANIFEST, METRICS, CARD}

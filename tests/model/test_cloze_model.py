@@ -4,11 +4,12 @@ from tests.conftest import FAMILIES, random_masked_lm
 
 from tinyrm.errors import UserError
 from tinyrm.model.cloze_model import ClozeModel
+from tinyrm.model.layout import Padded
 
 WORDS = (11, 7)
 LAYERS = 3
 IDS = torch.randint(1, 60, (4, 20), generator=torch.Generator().manual_seed(3))
-SLOT = torch.tensor([0, 5, 19, 7])
+LAYOUT = Padded(None, torch.tensor([0, 5, 19, 7]))
 
 
 def model_of(family, frozen):
@@ -21,7 +22,7 @@ def test_only_what_is_above_the_trunk_learns(family, frozen):
     model = model_of(family, frozen)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
     before = {name: parameter.detach().clone() for name, parameter in model.masked_lm.named_parameters()}
-    model(IDS, None, SLOT).square().sum().backward()
+    model(IDS, LAYOUT).square().sum().backward()
     optimiser.step()
     changed = {name for name, now in model.masked_lm.named_parameters() if not torch.equal(now, before[name])}
 
@@ -52,7 +53,7 @@ def test_trunk_and_branch_share_no_layer_and_lose_none(family):
 def test_trunk_then_branch_is_the_model(family, frozen):
     model = model_of(family, frozen)
     assert model.frozen == frozen
-    assert torch.equal(model.branch(model.trunk(IDS), None, SLOT), model(IDS, None, SLOT))
+    assert torch.equal(model.branch(model.trunk(IDS, LAYOUT), LAYOUT), model(IDS, LAYOUT))
 
 
 @pytest.mark.parametrize("frozen", [-1, LAYERS + 1])
@@ -63,5 +64,5 @@ def test_a_depth_that_the_model_has_not_is_refused(frozen):
 
 def test_the_logits_stand_in_the_order_of_the_words():
     model = random_masked_lm("bert", 60, LAYERS)
-    one, other = (ClozeModel(model, words)(IDS, None, SLOT) for words in (WORDS, WORDS[::-1]))
+    one, other = (ClozeModel(model, words)(IDS, LAYOUT) for words in (WORDS, WORDS[::-1]))
     assert torch.equal(one, other.flip(1))

@@ -11,6 +11,7 @@ from tests.conftest import random_masked_lm
 from tinyrm.errors import UserError
 from tinyrm.model.cloze_model import ClozeModel
 from tinyrm.model.families import FAMILIES, family_of
+from tinyrm.model.layout import Padded, lay_out
 
 VOCABULARY = 60
 WORDS = (11, 7, 42)
@@ -48,7 +49,14 @@ def texts(*lengths):
 def every_slot(ids, mask):
     """Each row once for each of its tokens: ids, mask and slots."""
     row, slot = mask.nonzero().T
-    return ids[row], mask[row], slot
+    return ids[row], Padded(mask[row], slot)
+
+
+def packed(model, ids, layout):
+    """The same clozes as the model likes them best: end to end, where its family can."""
+    real = layout.mask.bool()
+    flat, lengths = ids[real].numpy(), real.sum(dim=1).numpy()
+    return lay_out(flat, lengths, layout.slots.numpy(), packs=model.packs, pad=0)
 
 
 @pytest.mark.parametrize(("name", "layers", "depth"), DEPTHS)
@@ -62,12 +70,21 @@ def test_padded_rows_have_the_logits_of_the_whole_model(name, layers, depth):
 
 @pytest.mark.parametrize(("name", "layers", "depth"), DEPTHS)
 @torch.inference_mode()
+def test_packed_clozes_have_the_logits_of_the_whole_model(name, layers, depth):
+    model = ClozeModel(masked_lm(name, layers), WORDS, frozen=depth)
+    ids, mask = texts(40, 27, 12, 3)
+    expected = model.masked_lm(input_ids=ids, attention_mask=mask).logits[mask.bool()][:, WORDS]
+    torch.testing.assert_close(model(*packed(model, *every_slot(ids, mask))), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "layers", "depth"), DEPTHS)
+@torch.inference_mode()
 def test_rows_without_padding_need_no_mask(name, layers, depth):
     model = ClozeModel(masked_lm(name, layers), WORDS, frozen=depth)
     ids, mask = texts(33)
     expected = model.masked_lm(input_ids=ids).logits[0][:, WORDS]
-    rows, _, slots = every_slot(ids, mask)
-    torch.testing.assert_close(model(rows, None, slots), expected, atol=1e-5, rtol=0)
+    rows, layout = every_slot(ids, mask)
+    torch.testing.assert_close(model(rows, Padded(None, layout.slots)), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "layers"), MODELS)
@@ -76,9 +93,10 @@ def test_all_places_decoded_are_all_logits(name, layers):
     model = ClozeModel(masked_lm(name, layers), WORDS, frozen=1)
     family = family_of(model.masked_lm)
     ids, mask = texts(30, 9)
+    layout = Padded(mask, torch.zeros(2, dtype=torch.long))
     expected = model.masked_lm(input_ids=ids, attention_mask=mask).logits
     logits = torch.nn.functional.linear(
-        family.transform(model.branch.hidden(model.trunk(ids, mask), mask)), *family.decoder()
+        family.transform(model.branch.hidden(model.trunk(ids, layout), layout)), *family.decoder()
     )
     torch.testing.assert_close(logits[mask.bool()], expected[mask.bool()], atol=1e-5, rtol=0)
 
@@ -87,10 +105,11 @@ def test_all_places_decoded_are_all_logits(name, layers):
 def test_much_padding_changes_nothing_and_makes_no_nan(name, layers):
     model = ClozeModel(copy.deepcopy(masked_lm(name, layers)), WORDS)
     ids, mask = texts(300, 3)
-    logits = model(ids, mask, torch.tensor([150, 1]))
-    alone = model(ids[1:, :3], None, torch.tensor([1]))
+    layout = Padded(mask, torch.tensor([150, 1]))
+    logits = model(ids, layout)
+    alone = model(ids[1:, :3], Padded(None, torch.tensor([1])))
     torch.testing.assert_close(logits[1:], alone, atol=1e-5, rtol=0)
-    assert model.branch.hidden(model.trunk(ids, mask), mask).isfinite().all()
+    assert model.branch.hidden(model.trunk(ids, layout), layout).isfinite().all()
     logits.sum().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
@@ -101,9 +120,9 @@ def test_positions_reach_as_far_as_is_said_and_no_further(name):
     model = ClozeModel(masked_lm(name, 3), WORDS)
     longest = family_of(model.masked_lm).longest()
     ids, _ = texts(longest + 1)
-    assert model(ids[:, :-1], None, torch.tensor([5])).isfinite().all()
+    assert model(ids[:, :-1], Padded(None, torch.tensor([5]))).isfinite().all()
     with pytest.raises((IndexError, RuntimeError)):
-        model(ids, None, torch.tensor([5]))
+        model(ids, Padded(None, torch.tensor([5])))
 
 
 def test_an_unsupported_model_is_refused_with_what_is_supported():

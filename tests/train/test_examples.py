@@ -1,16 +1,16 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyrm.prompt import ClozeWriter, Question, builtin
-from tinyrm.train.examples import encode, questions_of, shuffled_batches, within_budget
+from tinyrm.train.examples import encode, questions_of, under_limits
 from tinyrm.types import Preference, to_prompt
 
-PAD = 0
-lengths = st.lists(st.integers(1, 60), min_size=1, max_size=80).map(np.asarray)
 words = st.lists(st.sampled_from(["a", "b", "c", "yes", "no", "good"]), max_size=40).map(" ".join)
 preferences = st.builds(
     Preference,
@@ -19,6 +19,7 @@ preferences = st.builds(
     rejected=words,
     margin=st.none() | st.floats(0, 3, width=32),
     tie=st.booleans(),
+    probability=st.none() | st.floats(0.5, 1, width=32),
     domain=st.sampled_from([None, "chat", "safety"]),
 )
 
@@ -28,55 +29,69 @@ def writer(request, encoder):
     return ClozeWriter(encoder, builtin(request.param, max_length=96))
 
 
-@given(lengths=lengths, size=st.integers(1, 20), seed=st.integers(0, 9))
-def test_an_epoch_holds_every_example_once_and_follows_from_its_seed(lengths, size, seed):
-    batches = list(shuffled_batches(lengths, size, seed))
-    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
-    assert all(len(batch) <= size for batch in batches)
-    assert len(batches) == -(-len(lengths) // size)
-    again = list(shuffled_batches(lengths, size, seed))
-    assert [batch.tolist() for batch in again] == [batch.tolist() for batch in batches]
-
-
-def test_epochs_differ_and_batches_hold_similar_lengths():
-    lengths = np.random.default_rng(0).integers(1, 500, 1000)
-    first, second = (list(shuffled_batches(lengths, 10, seed)) for seed in (0, 1))
-    assert [batch.tolist() for batch in first] != [batch.tolist() for batch in second]
-    spread = np.mean([np.ptp(lengths[batch]) for batch in first])
-    assert spread < np.ptp(lengths) / 4
-    assert not np.array_equal(np.argsort([lengths[batch].mean() for batch in first]), np.arange(len(first)))
-
-
-@given(lengths=lengths, tokens=st.integers(1, 400), data=st.data())
-def test_pieces_hold_every_example_once_within_the_budget(lengths, tokens, data):
-    indices = np.asarray(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True)))
-    pieces = within_budget(indices, lengths, tokens)
-    assert sorted(np.concatenate(pieces)) == sorted(indices)
-    for piece in pieces:
-        assert 2 * len(piece) * lengths[piece].max() <= tokens or len(piece) == 1
-
-
-@given(rows=st.lists(preferences, min_size=1, max_size=10), data=st.data())
-def test_a_batch_gives_back_exactly_the_clozes(writer, rows, data):
+@given(rows=st.lists(preferences, min_size=1, max_size=10))
+def test_examples_hold_exactly_the_clozes(writer, rows):
     examples = encode(rows, writer)
-    chosen = np.asarray(data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, unique=True)))
-    batch = examples.batch(chosen, PAD)
-    questions = [question for i in chosen for question in questions_of(rows[i], writer.template.kind, rows[i].domain)]
+    questions = [question for row in rows for question in questions_of(row, writer.template.kind, row.domain)]
     clozes = writer.write(questions)
-    mask = np.ones(batch.ids.shape, int) if batch.mask is None else batch.mask.numpy()
-    for place, cloze in enumerate(clozes):
-        assert tuple(batch.ids[place, : len(cloze.ids)].tolist()) == cloze.ids
-        assert (batch.ids[place, len(cloze.ids) :] == PAD).all()
-        assert mask[place].tolist() == [1] * len(cloze.ids) + [0] * (mask.shape[1] - len(cloze.ids))
-        assert int(batch.slot[place]) == cloze.slot
-    assert batch.ids.shape == (2 * len(chosen), max(len(cloze.ids) for cloze in clozes))
-    assert (batch.mask is None) == bool(mask.all())
-    assert batch.target.tolist() == [0.5 if rows[i].tie else 1.0 for i in chosen]
-    assert batch.margin.tolist() == [0.0 if rows[i].tie else rows[i].margin or 0.0 for i in chosen]
-    assert len(examples) == len(rows)
-    assert examples.lengths[chosen].tolist() == [
-        max(len(clozes[2 * i].ids), len(clozes[2 * i + 1].ids)) for i in range(len(chosen))
-    ]
+    assert [tuple(part) for part in np.split(examples.ids, examples.starts[1:-1])] == [cloze.ids for cloze in clozes]
+    assert examples.slots.tolist() == [cloze.slot for cloze in clozes]
+    assert examples.lengths.ravel().tolist() == [len(cloze.ids) for cloze in clozes]
+    assert examples.target.tolist() == pytest.approx([row.target for row in rows])
+    assert examples.margin.tolist() == [0.0 if row.tie else row.margin or 0.0 for row in rows]
+    assert (len(examples), examples.per) == (len(rows), 2)
+
+
+@given(rows=st.lists(preferences, min_size=1, max_size=10), seed=st.integers(0, 9))
+def test_one_order_is_one_of_the_two_and_its_target_follows(encoder, rows, seed):
+    writer = ClozeWriter(encoder, builtin("pair", max_length=96))
+    both, one = encode(rows, writer), encode(rows, writer, orders="one", seed=seed)
+    assert one.per == 1
+    parts = [np.split(examples.ids, examples.starts[1:-1]) for examples in (both, one)]
+    for i, row in enumerate(rows):
+        drawn = parts[1][i].tolist()
+        matching = {
+            parts[0][2 * i].tolist() == drawn: row.target,
+            parts[0][2 * i + 1].tolist() == drawn: 1 - row.target,
+        }
+        assert any(key and one.target[i] == pytest.approx(target) for key, target in matching.items()) or (
+            parts[0][2 * i].tolist() == parts[0][2 * i + 1].tolist()
+        )
+
+
+def test_both_orders_are_drawn(encoder):
+    writer = ClozeWriter(encoder, builtin("pair", max_length=96))
+    rows = [Preference(to_prompt("a?"), "yes", "no")] * 200
+    assert 60 < encode(rows, writer, orders="one").target.sum() < 140
+
+
+@given(rows=st.lists(preferences, min_size=1, max_size=6), seed=st.integers(0, 9))
+def test_limits_of_length_are_broken_by_the_chosen_and_kept_by_the_rejected(rows, seed):
+    rng = np.random.default_rng(seed)
+    for row in rows:
+        asked = questions_of(row, "single", None)
+        for question, limited in zip(asked, under_limits(asked, rng), strict=True):
+            assert limited.responses == question.responses
+            before, after = question.prompt[-1].content, limited.prompt[-1].content
+            assert after.startswith(before)
+            (limit,) = map(int, re.findall(r"at most (\d+) words", after[len(before) :]))
+            words = len(question.responses[0].split())
+            assert limit >= 1
+            if question is asked[0] and words > 1:
+                assert limit < words
+            if question is asked[1]:
+                assert limit >= words
+
+
+def test_conditioned_examples_hold_four_clozes_and_begin_with_the_two(encoder):
+    writer = ClozeWriter(encoder, builtin("single", max_length=96))
+    rows = [Preference(to_prompt("a?"), "yes no yes", "no"), Preference(to_prompt("b?"), "a b", "c")]
+    plain, conditioned = encode(rows, writer), encode(rows, writer, conditioned=True)
+    assert (conditioned.per, len(conditioned.slots)) == (4, 8)
+    parts = [np.split(examples.ids, examples.starts[1:-1]) for examples in (plain, conditioned)]
+    for i in range(2):
+        for j in range(2):
+            assert parts[0][2 * i + j].tolist() == parts[1][4 * i + j].tolist()
 
 
 def test_both_orders_of_a_pair_are_read():

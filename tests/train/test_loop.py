@@ -14,6 +14,7 @@ from tinyrm.model.adapters import add_adapters
 from tinyrm.model.base import load_base
 from tinyrm.model.cloze_model import ClozeModel
 from tinyrm.prompt import ClozeWriter, builtin
+from tinyrm.train.batches import Feed
 from tinyrm.train.examples import encode
 from tinyrm.train.loop import fit, judge
 from tinyrm.train.objectives import preference_logit
@@ -35,14 +36,13 @@ def run(base_folder, pairs_file):
         steps, asked = [], []
         fitted = fit(
             model,
-            examples,
+            Feed(examples, model.packs, base.encoder.pad),
             kind,
-            base.encoder.pad,
             config,
             seed=seed,
             accelerator=Accelerator(cpu=True),
             on_step=steps.append,
-            validate=lambda step: asked.append(step) or {"asked": len(asked)},
+            validate=lambda _, step: asked.append(step) or {"asked": len(asked)},
         )
         return model, examples, steps, fitted
 
@@ -54,7 +54,7 @@ def weights(model) -> dict[str, torch.Tensor]:
 
 
 def accuracy(model, examples, kind: str) -> float:
-    odds = judge(model, examples, 0, 512, torch.device("cpu"))
+    odds = judge(model, Feed(examples, model.packs, 0), 512, torch.device("cpu"))
     return float((preference_logit(odds, kind) > 0).mean())
 
 
@@ -120,10 +120,8 @@ def test_the_size_of_a_micro_batch_changes_no_step(run, kind):
 
 def test_judging_follows_the_order_of_the_examples(run):
     model, examples, *_ = run(config=TrainConfig(epochs=0.01, lr=1e-3, evaluations=1))
-    cpu = torch.device("cpu")
-    np.testing.assert_allclose(
-        judge(model, examples, 0, 1, cpu), judge(model, examples, 0, 4096, cpu), rtol=0, atol=2e-5
-    )
+    cpu, feed = torch.device("cpu"), Feed(examples, model.packs, 0)
+    np.testing.assert_allclose(judge(model, feed, 1, cpu), judge(model, feed, 4096, cpu), rtol=0, atol=2e-5)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(run):

@@ -13,7 +13,8 @@ from tinyrm.data import load_mixture
 from tinyrm.errors import UserError
 from tinyrm.infer import RewardModel
 from tinyrm.model.checkpoint import CARD, CONFIG, MANIFEST, METRICS, TOKENIZER, WEIGHTS
-from tinyrm.train.run import LOG, RECIPE, train
+from tinyrm.train.folder import LOG, RECIPE
+from tinyrm.train.run import train
 
 
 def held_out_logits(judge: RewardModel, held_out) -> np.ndarray:
@@ -23,7 +24,7 @@ def held_out_logits(judge: RewardModel, held_out) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["single", "pair"])
 def test_makes_a_whole_checkpoint_of_the_best_step(recipe, notes, kind):
     resolved = recipe(f"prompt.template={kind}", "train.epochs=6", "train.evaluations=12")
-    folder = train(resolved, notes)
+    folder = train(resolved, notes).folder
     assert folder == resolved.folder
     assert {path.name for path in folder.iterdir()} >= {
         CARD,
@@ -64,7 +65,7 @@ def test_makes_a_whole_checkpoint_of_the_best_step(recipe, notes, kind):
 
 def test_a_finished_model_is_kept_unless_told_otherwise(recipe, notes):
     quick = recipe("train.epochs=0.1", "train.evaluations=1")
-    folder = train(quick, notes)
+    folder = train(quick, notes).folder
     before = (folder / WEIGHTS).read_bytes()
     with pytest.raises(UserError, match="holds a finished model"):
         train(recipe("train.epochs=0.2", "train.evaluations=1"), notes)
@@ -80,7 +81,7 @@ def test_a_finished_model_is_kept_unless_told_otherwise(recipe, notes):
 def test_the_same_recipe_gives_the_same_weights(recipe, notes, tmp_path):
     quick = ("train.epochs=0.5", "train.evaluations=1")
     one, two, other = (
-        train(recipe(*quick, f"output={tmp_path / name}", *more), notes)
+        train(recipe(*quick, f"output={tmp_path / name}", *more), notes).folder
         for name, more in (("one", ()), ("two", ()), ("other", ("seed=5",)))
     )
     assert (one / WEIGHTS).read_bytes() == (two / WEIGHTS).read_bytes() != (other / WEIGHTS).read_bytes()
@@ -96,7 +97,7 @@ def test_a_fresh_head_is_warmed_up(recipe, notes, headless_folder):
             "train.evaluations=1",
         ),
         notes,
-    )
+    ).folder
     assert notes.done["warming up the head"][0] == notes.done["warming up the head"][1] > 0
     assert json.loads((folder / METRICS).read_text("utf-8"))["warmup_loss"] > 0
     before, warm = load_file(headless_folder / WEIGHTS), load_file(folder / WEIGHTS)
@@ -107,7 +108,7 @@ def test_a_fresh_head_is_warmed_up(recipe, notes, headless_folder):
 def test_a_head_that_came_with_the_base_is_not_warmed_up(recipe, notes):
     folder = train(
         recipe("warmup.tokens=20000", "model.head_scale=0.1", "train.epochs=0.1", "train.evaluations=1"), notes
-    )
+    ).folder
     assert "warming up the head" not in notes.done
     assert "warmup_loss" not in json.loads((folder / METRICS).read_text("utf-8"))
 
@@ -122,7 +123,7 @@ def test_an_adapter_is_merged_into_the_checkpoint(recipe, notes, base_folder, ki
         "train.lr=1e-2",
         "train.evaluations=1",
     )
-    folder = train(resolved, notes)
+    folder = train(resolved, notes).folder
     metrics = json.loads((folder / METRICS).read_text("utf-8"))
     assert metrics["training"]["learning"] < metrics["training"]["parameters"] / 3
     assert metrics["validation"]["accuracy"] > 0.9
@@ -137,7 +138,7 @@ def test_an_adapter_is_merged_into_the_checkpoint(recipe, notes, base_folder, ki
 def test_a_row_of_a_benchmark_is_left_out_unasked(recipe, notes, tmp_path):
     (tmp_path / "benchmark.jsonl").write_text('{"prompt": "Question  b a ?"}\n', "utf-8")
     resolved = recipe('data.leak_files=["benchmark.jsonl"]', "train.epochs=0.1", "train.evaluations=1")
-    facts = json.loads((train(resolved, notes) / METRICS).read_text("utf-8"))["data"]
+    facts = json.loads((train(resolved, notes).folder / METRICS).read_text("utf-8"))["data"]
     assert facts["leaked"] == {"pairs": {"exact": 1}}
     assert facts["train"] + facts["held_out"] == 119
     assert any("benchmark prompts dropped" in notice for notice in notes.notices)
@@ -180,7 +181,7 @@ def test_every_recipe_runs(recipe, notes, base_folder, headless_folder, path):
         "train.evaluations=1",
     ]
     resolved = recipe(*tiny, path=path)
-    folder = train(resolved, notes)
+    folder = train(resolved, notes).folder
     facts = json.loads((folder / METRICS).read_text("utf-8"))
     assert facts["name"] == real.name
     assert facts["training"]["steps"] == len((folder / LOG).read_text("utf-8").splitlines()) > 0

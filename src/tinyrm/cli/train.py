@@ -22,5 +22,5 @@ def train(recipe: str, overrides: tuple[str, ...], overwrite: bool) -> None:
     from ..train.run import train as run
 
     with Console() as console:
-        folder = run(resolved, console, overwrite=overwrite)
-    click.echo(folder)
+        outcome = run(resolved, console, overwrite=overwrite)
+    click.echo(outcome.folder)

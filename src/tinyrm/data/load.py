@@ -50,13 +50,15 @@ def load_preferences(
     *,
     split: str | None = None,
     winner: str | None = None,
+    soft: str | None = None,
     on_bad_row: Literal["skip", "refuse"] = "skip",
     keep_equal: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> Loaded:
     """Reads all preferences at `path` (see `read_rows`); `notice` gets the summary if rows were bad.
 
-    `winner` is the column that names the better response, where rows have several such. `keep_equal`
+    `winner` is the column that names the better response, where rows have several such; `soft` one with a
+    probability that the first is better (soft labels). `keep_equal`
     keeps pairs of equal or empty responses too, so that the published number of rows of a benchmark stays.
 
     Raises:
@@ -69,7 +71,9 @@ def load_preferences(
             if row.value is None:
                 raise BadRow(row.error)
             preferences.append(
-                to_preference(row.value, winner=winner, allow_equal=keep_equal, allow_empty_response=keep_equal)
+                to_preference(
+                    row.value, winner=winner, soft=soft, allow_equal=keep_equal, allow_empty_response=keep_equal
+                )
             )
         except BadRow as problem:
             if on_bad_row == "refuse":

@@ -10,10 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from tinyrm.config import DataConfig, DomainRule, Source
-from tinyrm.errors import UserError
-from tinyrm.types import Preference
-
+from ..config import DataConfig, DomainRule, Source
+from ..errors import UserError
+from ..types import Preference
 from .leaks import Fingerprints, read_prompts, shipped_fingerprints
 from .load import load_preferences
 from .rows import is_hub_name
@@ -77,7 +76,12 @@ def _read(config: DataConfig, seed: int, notice: Callable[[str], None]) -> tuple
     for source in config.train:
         path = _located(source.path, config.root)
         loaded = load_preferences(
-            path, split=source.split, winner=source.winner, on_bad_row=config.on_bad_row, notice=notice
+            path,
+            split=source.split,
+            winner=source.winner,
+            soft=source.soft,
+            on_bad_row=config.on_bad_row,
+            notice=notice,
         )
         read, bad = read + loaded.rows, bad + len(loaded.bad)
         rows = [_placed(preference, source, config) for preference in loaded.preferences]

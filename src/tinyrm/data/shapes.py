@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tinyrm.types import Message, Preference, Prompt
 
 from .turns import BadRow, divide, kind, parse_transcript, to_turns, transcript_turns
-from .winners import CHOSEN, SHAPES, Row, Shape, has, number_in, winner_of
+from .winners import CHOSEN, SHAPES, Row, Shape, Winner, has, number_in, probability_in, winner_of
 
 _PROMPTS = ("prompt", "question", "instruction", "query", "input", "history", "conversations")
 _MANY = ("candidates", "responses", "completions")
@@ -30,11 +30,17 @@ class Responses:
 
 
 def to_preference(
-    row: Row, *, winner: str | None = None, allow_equal: bool = False, allow_empty_response: bool = False
+    row: Row,
+    *,
+    winner: str | None = None,
+    soft: str | None = None,
+    allow_equal: bool = False,
+    allow_empty_response: bool = False,
 ) -> Preference:
     """The comparison that a row of any known shape holds.
 
-    `winner` is the column that names the better response, where a row has several such.
+    `winner` is the column that names the better response, where a row has several such; `soft` one
+    with a probability that the first response is better, which then decides (a soft label).
 
     Raises:
         BadRow: the row has no known shape, lacks a text or a winner, or says something ambiguous.
@@ -44,7 +50,8 @@ def to_preference(
     if shape is None:
         raise BadRow(f"no known shape: the row has the columns {_columns(row)}; known are {_KNOWN}")
     prompt, first, second = _pair(row, shape)
-    better, margin = winner_of(row, shape, winner)
+    sure = None if soft is None else probability_in(row, soft)
+    better, margin = winner_of(row, shape, winner) if sure is None else (_likelier(sure), None)
     for column, text in ((shape.first, first), (shape.second, second)):
         if not allow_empty_response and not text.strip():
             raise BadRow(f"{column} is empty")
@@ -57,8 +64,17 @@ def to_preference(
         rejected,
         margin=number_in(row, "margin") if margin is None else margin,
         tie=better == "tie",
-        **{column: str(row[column]) for column in ("domain", "source", "subset", "id") if has(row, column)},
+        probability=None if sure is None else max(sure, 1 - sure),
+        **_labels(row),
     )
+
+
+def _likelier(first: float) -> Winner:
+    return "tie" if first == 0.5 else "first" if first > 0.5 else "second"
+
+
+def _labels(row: Row) -> dict[str, Any]:
+    return {column: str(row[column]) for column in ("domain", "source", "subset", "id") if has(row, column)}
 
 
 def to_responses(row: Row, *, allow_empty_response: bool = False) -> Responses:

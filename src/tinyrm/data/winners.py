@@ -126,6 +126,20 @@ def _yes(value: Any, column: str) -> bool:
     return word in ("1", "1.0", "true")
 
 
+def probability_in(row: Row, path: str) -> float:
+    """A probability in a column, or within the column's table: `tinyrm.p_a`."""
+    *tables, column = path.split(".")
+    value: Any = row
+    for table in tables:
+        value = value.get(table) if isinstance(value, Mapping) else None
+    probability = number_in(value, column) if isinstance(value, Mapping) else None
+    if probability is None:
+        raise BadRow(f"no soft label: the row has nothing in {path}")
+    if not 0 <= probability <= 1:
+        raise BadRow(f"{path} is no probability: {probability:g}")
+    return probability
+
+
 def number_in(row: Row, column: str) -> float | None:
     if not has(row, column):
         return None

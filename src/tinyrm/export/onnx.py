@@ -110,6 +110,17 @@ def _traced(model: ClozeModel) -> Any:
     import torch
 
     from ..model.families import family_of
+    from ..model.layout import Padded
+
+    class Rows(torch.nn.Module):
+        """The model over padded rows, whose every input is a tensor."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model.eval()
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+            return self.model(ids, Padded(mask, slot))  # type: ignore[no-any-return]
 
     ids = torch.full((3, 20), 7)
     mask = torch.ones_like(ids)
@@ -123,7 +134,7 @@ def _traced(model: ClozeModel) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                model.eval(),
+                Rows(),
                 (ids, mask, torch.tensor([1, 2, 3])),
                 dynamo=True,
                 verbose=False,

@@ -47,7 +47,10 @@ class TorchBackend:
 
     def logits(self, ids: np.ndarray, mask: np.ndarray, slot: np.ndarray) -> np.ndarray:
         torch, device = self._torch, self._device
-        padding = None if mask.all() else torch.from_numpy(mask).to(device)
+        from ..model.layout import lay_out
+
+        real = mask.astype(bool)
+        tokens, layout = lay_out(ids[real], real.sum(axis=1), slot, packs=self._model.packs, pad=self.pad)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            out = self._model(torch.from_numpy(ids).to(device), padding, torch.from_numpy(slot).to(device))
+            out = self._model(tokens.to(device), layout.to(device))
         return np.asarray(out.float().cpu().numpy())

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from ..errors import UserError
 from ..prompt import SpecialTokens, TextEncoder
-from .checkpoint import Checkpoint
+from .checkpoint import CLASSIFIER, Checkpoint
 from .cloze_model import ClozeModel
 from .families import FAMILIES, family_of
 
@@ -56,7 +58,6 @@ def load_base(name: str) -> Base:
 
 def load_masked_lm(path: str, name: str) -> tuple[Any, set[str]]:
     """A masked LM without dropout, and the names of the weights that its checkpoint lacks."""
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM
     from transformers.utils import logging
 
@@ -92,7 +93,13 @@ def load_cloze_model(checkpoint: Checkpoint) -> ClozeModel:
     masked_lm, missing = load_masked_lm(str(checkpoint.folder), checkpoint.manifest.name)
     if missing:
         raise UserError(f"{checkpoint.folder} lacks the weights {', '.join(sorted(missing)[:3])}")
-    return ClozeModel(masked_lm, checkpoint.manifest.all_word_ids()).eval()
+    model = ClozeModel(masked_lm, checkpoint.manifest.all_word_ids(), head=checkpoint.manifest.head)
+    if model.branch.classifier is not None:
+        try:
+            model.branch.classifier.load_state_dict(load_file(checkpoint.folder / CLASSIFIER))
+        except (OSError, RuntimeError, SafetensorError) as problem:
+            raise UserError(f"{checkpoint.folder / CLASSIFIER} is damaged: {str(problem).splitlines()[0]}") from None
+    return model.eval()
 
 
 def hub_name(name: str) -> str:

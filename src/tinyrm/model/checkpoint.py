@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,9 @@ CONFIG = "config.json"
 METRICS = "metrics.json"
 CARD = "README.md"
 FORMAT = 1
+CLASSIFIER = "classifier.safetensors"
+Head: TypeAlias = Literal["cloze", "cls", "mean"]
+"""What answers: the MLM head at the slot, or a classifier on the first token's state or the mean of all."""
 _T = TypeVar("_T")
 
 
@@ -41,6 +44,7 @@ class Manifest:
     word_ids: dict[str, tuple[int, ...]]
     calibration: dict[str, Calibration] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    head: Head = "cloze"
     tinyrm: str = ""
     format: int = FORMAT
 

@@ -1,4 +1,4 @@
-"""A masked LM that answers at one slot with a handful of words: a trunk and a branch."""
+"""A masked LM that answers with a handful of words: a trunk, and a branch with its head."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .families import Family, at, family_of
+from .checkpoint import Head
+from .families import Family, family_of
+from .layout import Layout
 
 
 class Trunk(nn.Module):
-    """Embeddings and the lowest layers: token ids [rows, tokens] -> hidden states [rows, tokens, width]."""
+    """Embeddings and the lowest layers: token ids [...] -> hidden states [..., width]."""
 
     def __init__(self, family: Family, depth: int) -> None:
         super().__init__()
@@ -22,59 +24,74 @@ class Trunk(nn.Module):
         self.lower = nn.ModuleList(family.lower_modules())
         self.layers = nn.ModuleList(list(family.layers())[:depth])
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        hidden = self._family.embed(ids, mask)
+    def forward(self, ids: Tensor, layout: Layout) -> Tensor:
+        hidden = self._family.embed(ids, layout)
         if self.depth:
-            context = self._family.context(hidden, mask)
+            context = self._family.context(hidden, layout)
             for index in range(self.depth):
                 hidden = self._family.run(index, hidden, context)
         return hidden
 
 
 class Branch(nn.Module):
-    """The layers above the trunk and the MLM head at the slot: hidden states -> logits [rows, words]."""
+    """The layers above the trunk and the head: hidden states [..., width] -> logits [clozes, words].
+
+    head: `cloze` is the MLM head at the slot, for the answer words alone; `cls` and `mean` are the
+    classification heads that it is compared with: a linear layer, new, on the first token's state or
+    on the mean of all.
+    """
 
     word_ids: Tensor
 
-    def __init__(self, family: Family, depth: int, word_ids: Sequence[int]) -> None:
+    def __init__(self, family: Family, depth: int, word_ids: Sequence[int], head: Head) -> None:
         super().__init__()
         self._family = family
+        self.head = head
         self.first, self.last = depth, len(family.layers())
         self.layers = nn.ModuleList(list(family.layers())[depth:])
-        self.head = nn.ModuleList(family.upper_modules())
+        self.upper = nn.ModuleList(family.upper_modules() if head == "cloze" else family.final_modules())
         self.register_buffer("word_ids", torch.tensor(list(word_ids)), persistent=False)
+        self.classifier: nn.Linear | None = None
+        if head != "cloze":
+            self.classifier = nn.Linear(family.masked_lm.config.hidden_size, len(word_ids))
+            nn.init.zeros_(self.classifier.weight)
+            nn.init.zeros_(self.classifier.bias)
 
-    def hidden(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def hidden(self, hidden: Tensor, layout: Layout) -> Tensor:
         """Hidden states above the last layer, at every place."""
-        context = self._family.context(hidden, mask)
+        context = self._family.context(hidden, layout)
         for index in range(self.first, self.last):
             hidden = self._family.run(index, hidden, context)
         return hidden
 
-    def forward(self, hidden: Tensor, mask: Tensor | None, slot: Tensor) -> Tensor:
-        if self.first == self.last:
-            at_slot = at(hidden, slot)
-        else:
-            context = self._family.context(hidden, mask)
-            for index in range(self.first, self.last - 1):
-                hidden = self._family.run(index, hidden, context)
-            at_slot = self._family.run_at(self.last - 1, hidden, context, slot)
+    def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
+        if self.classifier is not None:
+            if self.head == "mean":
+                pooled = layout.mean(self.hidden(hidden, layout))
+            else:
+                pooled = self._at_slots(hidden, layout.at_first())
+            scores: Tensor = self.classifier(self._family.final(pooled).float())
+            return scores
         weight, bias = self._family.decoder()
         # Two rows of the decoder instead of its tens of thousands: the other words are no answers. In float32
         # (products autocast leaves alone), since a reward is the small difference of two large logits.
-        answered = self._family.transform(at_slot).float()[:, None, :]
+        answered = self._family.transform(self._at_slots(hidden, layout)).float()[:, None, :]
         logits: Tensor = (answered * weight[self.word_ids].float()).sum(dim=-1) + bias[self.word_ids].float()
         return logits
 
+    def _at_slots(self, hidden: Tensor, layout: Layout) -> Tensor:
+        if self.first == self.last:
+            return layout.at_slots(hidden)
+        context = self._family.context(hidden, layout)
+        for index in range(self.first, self.last - 1):
+            hidden = self._family.run(index, hidden, context)
+        return self._family.run_at(self.last - 1, hidden, context)
+
 
 class ClozeModel(nn.Module):
-    """The whole model: `forward(ids, mask, slot)` gives the logits of the answer words at the slots.
+    """The whole model: token ids, laid out in some way, -> logits [clozes, words] of the answer words."""
 
-    ids [rows, tokens] int64; mask [rows, tokens], 1 for text and 0 for padding, or None if nothing is
-    padding; slot [rows] int64, the place of the mask token in each row.
-    """
-
-    def __init__(self, masked_lm: Any, word_ids: Sequence[int], frozen: int = 0) -> None:
+    def __init__(self, masked_lm: Any, word_ids: Sequence[int], frozen: int = 0, head: Head = "cloze") -> None:
         super().__init__()
         family = family_of(masked_lm)
         layers = len(family.layers())
@@ -82,22 +99,30 @@ class ClozeModel(nn.Module):
             raise UserError(f"model.frozen = {frozen}, but the model has {layers} layers")
         self.masked_lm = masked_lm
         self.trunk = Trunk(family, frozen)
-        self.branch = Branch(family, frozen, word_ids)
-        self.trunk.requires_grad_(frozen == 0)
-        if not frozen:
-            return
+        self.branch = Branch(family, frozen, word_ids, head)
+        self.packs = family.packs
         weight, _ = family.decoder()
-        weight.requires_grad_(False)  # tied to the embeddings, which are frozen
+        if head != "cloze":  # the MLM head is read by nobody
+            masked_lm.requires_grad_(False)
+            self.branch.requires_grad_(True)
+        self.trunk.requires_grad_(frozen == 0)
+        if frozen:
+            weight.requires_grad_(False)  # tied to the embeddings
 
     @property
     def frozen(self) -> int:
         return self.trunk.depth
 
-    def forward(self, ids: Tensor, mask: Tensor | None, slot: Tensor) -> Tensor:
-        if self.frozen:
-            with torch.no_grad():
-                hidden = self.trunk(ids, mask)
-        else:
-            hidden = self.trunk(ids, mask)
-        logits: Tensor = self.branch(hidden, mask, slot)
+    def forward(self, ids: Tensor, layout: Layout, below: Tensor | None = None) -> Tensor:
+        """Logits [clozes, words]. below: the trunk's states, where they are known already."""
+        if below is None:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+                below = self.trunk(ids, layout)
+        logits: Tensor = self.branch(below, layout)
         return logits
+
+
+def whole(tensor: Any) -> Tensor:
+    """A tensor that may be sharded over processes (FSDP), gathered on the CPU: all of them must ask."""
+    gathered: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return gathered.detach().cpu()

@@ -1,7 +1,8 @@
 """The parts of a masked language model, under one set of names for every supported family.
 
 Each family runs its own Hugging Face modules layer by layer, so that a model can be split at any
-depth; `tests/model/test_families.py` holds the outcome to that of the model's own forward.
+depth and packed without padding; `tests/model/test_families.py` holds the outcome to that of the
+model's own forward.
 """
 
 # Hugging Face's modules have no types that mypy could follow.
@@ -13,19 +14,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
 
 from ..errors import UserError
-
-
-def at(hidden: Tensor, slot: Tensor) -> Tensor:
-    """The states of one place in each row: [rows, tokens, ...], [rows] -> [rows, ...]."""
-    return hidden[torch.arange(slot.shape[0], device=slot.device), slot]
+from .layout import Layout, Packed, Padded
 
 
 class Family:
-    """BERT, RoBERTa and their kin: a stack of layers that share one mask of the keys."""
+    """BERT, RoBERTa and their kin."""
+
+    packs = True
+    """Whether clozes can lie end to end; if not, they are padded."""
 
     def __init__(self, masked_lm: Any) -> None:
         self.masked_lm = masked_lm
@@ -42,36 +41,53 @@ class Family:
         """What runs above the layers, the decoder excepted."""
         return [self.masked_lm.cls.predictions.transform]
 
+    def final_modules(self) -> list[nn.Module]:
+        """What of these belongs to the encoder, not to the MLM head."""
+        return []
+
     def longest(self) -> int:
         """The most tokens that the positions of the model reach."""
         return int(self.encoder.config.max_position_embeddings)
 
-    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """Hidden states [rows, tokens, width] of token ids [rows, tokens]."""
-        return self.encoder.embeddings(input_ids=ids)
+    def embed(self, ids: Tensor, layout: Layout) -> Tensor:
+        """Hidden states [..., width] of token ids [...]."""
+        if isinstance(layout, Padded):
+            return self.encoder.embeddings(input_ids=ids)
+        place = layout.positions[None] + self._first_position()
+        return self.encoder.embeddings(input_ids=ids[None], position_ids=place, token_type_ids=torch.zeros_like(place))[
+            0
+        ]
 
-    def context(self, hidden: Tensor, mask: Tensor | None) -> Any:
-        """What every layer needs beside the hidden states; `mask` [rows, tokens] is None if nothing is padding."""
-        return None if mask is None else mask[:, None, None, :].bool()
+    def context(self, hidden: Tensor, layout: Layout) -> Any:
+        """What every layer needs beside the hidden states."""
+        return layout
 
     def run(self, index: int, hidden: Tensor, context: Any) -> Tensor:
         """Layer `index` applied to the hidden states."""
-        return self.layers()[index](hidden, context)
+        layer: Any = self.layers()[index]
+        attention = layer.attention.self
+        query, key, value = (_heads(part(hidden), attention) for part in _projections(attention))
+        seen = context.attend(query, key, value)
+        return layer.feed_forward_chunk(layer.attention.output(seen.flatten(-2), hidden))
 
-    def run_at(self, index: int, hidden: Tensor, context: Any, slot: Tensor) -> Tensor:
-        """Layer `index` for the slots alone: [rows, tokens, width] -> [rows, width].
+    def run_at(self, index: int, hidden: Tensor, context: Any) -> Tensor:
+        """Layer `index` for the slots alone: [..., width] -> [clozes, width].
 
         Above the last layer only the slot is read, so only its query, projections and MLP are needed.
         """
         layer: Any = self.layers()[index]
         attention = layer.attention.self
-        asked = at(hidden, slot)
+        asked = context.at_slots(hidden)
         query, key, value = (
-            states.view(slot.shape[0], -1, attention.num_attention_heads, attention.attention_head_size).transpose(1, 2)
-            for states in (attention.query(asked), attention.key(hidden), attention.value(hidden))
+            _heads(part(states), attention)
+            for part, states in zip(_projections(attention), (asked, hidden, hidden), strict=True)
         )
-        seen = scaled_dot_product_attention(query, key, value, attn_mask=context)
-        return layer.feed_forward_chunk(layer.attention.output(seen.reshape(slot.shape[0], -1), asked))
+        seen = context.attend_at_slots(query, key, value)
+        return layer.feed_forward_chunk(layer.attention.output(seen.flatten(-2), asked))
+
+    def final(self, hidden: Tensor) -> Tensor:
+        """The encoder's outcome from the states above the last layer."""
+        return hidden
 
     def transform(self, hidden: Tensor) -> Tensor:
         """The MLM head up to, but without, its decoder: [..., width] -> [..., width]."""
@@ -86,10 +102,16 @@ class Family:
         decoder = self.masked_lm.get_output_embeddings()
         return decoder.weight, decoder.bias
 
+    def _first_position(self) -> int:
+        return 0
+
 
 class Roberta(Family):
     def longest(self) -> int:
-        return super().longest() - self.encoder.config.pad_token_id - 1  # its positions begin after the padding's
+        return super().longest() - self._first_position()
+
+    def _first_position(self) -> int:
+        return int(self.encoder.config.pad_token_id) + 1  # positions begin after the padding's
 
     def upper_modules(self) -> list[nn.Module]:
         return [self.masked_lm.lm_head.dense, self.masked_lm.lm_head.layer_norm]
@@ -111,74 +133,84 @@ class ModernBert(Family):
     def upper_modules(self) -> list[nn.Module]:
         return [self.encoder.final_norm, self.masked_lm.head]
 
-    def context(self, hidden: Tensor, mask: Tensor | None) -> Any:
-        tokens = hidden.shape[1]
-        place = torch.arange(tokens, device=hidden.device)
-        near = (place[:, None] - place[None, :]).abs() <= self.encoder.config.sliding_window
-        keys = None if mask is None else mask[:, None, None, :].bool()
-        masks = {"full_attention": keys, "sliding_attention": near[None, None] if keys is None else near & keys}
-        # A padded query near no real key would attend to nothing (NaN in SDPA): let every token see itself.
-        if keys is not None:
-            masks["sliding_attention"] = masks["sliding_attention"] | torch.eye(
-                tokens, dtype=torch.bool, device=hidden.device
-            )
-        rope = {
-            kind: self.encoder.rotary_emb(hidden, place[None], kind) for kind in set(self.encoder.config.layer_types)
-        }
-        return masks, rope
+    def final_modules(self) -> list[nn.Module]:
+        return [self.encoder.final_norm]
+
+    def embed(self, ids: Tensor, layout: Layout) -> Tensor:
+        return self.encoder.embeddings(input_ids=ids)
+
+    def context(self, hidden: Tensor, layout: Layout) -> Any:
+        tokens = torch.arange(hidden.shape[-2], device=hidden.device)
+        place = layout.positions if isinstance(layout, Packed) else tokens
+        kinds = set(self.encoder.config.layer_types)
+        # [tokens, size] of cosines and sines each, whether rows or one long sequence are turned
+        rope = {kind: tuple(part[0] for part in self.encoder.rotary_emb(hidden, place[None], kind)) for kind in kinds}
+        return layout, rope
 
     def run(self, index: int, hidden: Tensor, context: Any) -> Tensor:
-        masks, rope = context
+        layout, rope = context
         layer: Any = self.layers()[index]
-        kind = layer.attention_type
-        return layer(hidden, attention_mask=masks[kind], position_embeddings=rope[kind])
+        query, key, value = self._turned(layer, hidden, rope)
+        seen = layout.attend(query, key, value, self._near(layer))
+        hidden = hidden + layer.attn.Wo(seen.flatten(-2))
+        return hidden + layer.mlp(layer.mlp_norm(hidden))
 
-    def run_at(self, index: int, hidden: Tensor, context: Any, slot: Tensor) -> Tensor:
-        masks, rope = context
+    def run_at(self, index: int, hidden: Tensor, context: Any) -> Tensor:
+        layout, rope = context
         layer: Any = self.layers()[index]
-        mask = masks[layer.attention_type]
-        if mask is not None and mask.shape[2] > 1:
-            mask = at(mask.expand(slot.shape[0], -1, -1, -1).transpose(1, 2), slot)[:, None]
-        qkv = layer.attn.Wqkv(layer.attn_norm(hidden))
-        query, key, value = qkv.view(*hidden.shape[:2], 3, -1, layer.attn.head_dim).unbind(dim=-3)
-        query, key = apply_rotary_pos_emb(query, key, *rope[layer.attention_type], unsqueeze_dim=2)
-        seen = scaled_dot_product_attention(
-            at(query, slot)[:, :, None], key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
-        )
-        out = at(hidden, slot) + layer.attn.Wo(seen.reshape(slot.shape[0], -1))
+        query, key, value = self._turned(layer, hidden, rope)
+        seen = layout.attend_at_slots(layout.at_slots(query), key, value, self._near(layer))
+        out = layout.at_slots(hidden) + layer.attn.Wo(seen.flatten(-2))
         return out + layer.mlp(layer.mlp_norm(out))
 
+    def final(self, hidden: Tensor) -> Tensor:
+        return self.encoder.final_norm(hidden)
+
     def transform(self, hidden: Tensor) -> Tensor:
-        return self.masked_lm.head(self.encoder.final_norm(hidden))
+        return self.masked_lm.head(self.final(hidden))
 
     def last_norm(self) -> nn.Module:
         return self.masked_lm.head.norm
 
+    def _turned(self, layer: Any, hidden: Tensor, rope: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value [..., tokens, heads, size], the first two turned by their places."""
+        qkv = layer.attn.Wqkv(layer.attn_norm(hidden))
+        query, key, value = qkv.view(*hidden.shape[:-1], 3, -1, layer.attn.head_dim).unbind(dim=-3)
+        query, key = apply_rotary_pos_emb(query, key, *rope[layer.attention_type], unsqueeze_dim=-2)
+        return query, key, value
+
+    def _near(self, layer: Any) -> int | None:
+        return self.encoder.config.sliding_window if layer.attention_type == "sliding_attention" else None
+
 
 class Deberta(Family):
     """DeBERTa v2 and v3: relative positions shared by all layers, a convolution beside the first."""
+
+    packs = False
 
     def lower_modules(self) -> list[nn.Module]:
         encoder = self.encoder.encoder
         shared = [getattr(encoder, name, None) for name in ("rel_embeddings", "LayerNorm", "conv")]
         return [self.encoder.embeddings, *(module for module in shared if module is not None)]
 
-    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        return self.encoder.embeddings(input_ids=ids, mask=mask)
+    def embed(self, ids: Tensor, layout: Any) -> Tensor:
+        return self.encoder.embeddings(input_ids=ids, mask=layout.mask)
 
-    def context(self, hidden: Tensor, mask: Tensor | None) -> Any:
+    def context(self, hidden: Tensor, layout: Any) -> Any:
         encoder = self.encoder.encoder
+        mask = layout.mask
         mask = torch.ones(hidden.shape[:2], dtype=torch.long, device=hidden.device) if mask is None else mask
-        return mask, encoder.get_attention_mask(mask), encoder.get_rel_pos(hidden), encoder.get_rel_embedding()
+        shared = mask, encoder.get_attention_mask(mask), encoder.get_rel_pos(hidden), encoder.get_rel_embedding()
+        return layout, shared
 
     def run(self, index: int, hidden: Tensor, context: Any) -> Tensor:
-        mask, pairs, places, embeddings = context
+        _, (mask, pairs, places, embeddings) = context
         out, _ = self.layers()[index](hidden, pairs, relative_pos=places, rel_embeddings=embeddings)
         conv = self.encoder.encoder.conv
         return conv(hidden, out, mask) if index == 0 and conv is not None else out
 
-    def run_at(self, index: int, hidden: Tensor, context: Any, slot: Tensor) -> Tensor:
-        return at(self.run(index, hidden, context), slot)
+    def run_at(self, index: int, hidden: Tensor, context: Any) -> Tensor:
+        return context[0].at_slots(self.run(index, hidden, context))
 
     def upper_modules(self) -> list[nn.Module]:
         head = self._head()
@@ -200,6 +232,15 @@ class Deberta(Family):
         return (
             self.masked_lm.cls.predictions.transform if self.masked_lm.legacy else self.masked_lm.lm_predictions.lm_head
         )
+
+
+def _projections(attention: Any) -> tuple[nn.Module, nn.Module, nn.Module]:
+    return attention.query, attention.key, attention.value
+
+
+def _heads(states: Tensor, attention: Any) -> Tensor:
+    """[..., width] -> [..., heads, size]"""
+    return states.view(*states.shape[:-1], attention.num_attention_heads, attention.attention_head_size)
 
 
 FAMILIES: dict[str, type[Family]] = {

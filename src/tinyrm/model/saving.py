@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
 from ..prompt import ClozeWriter
 from ..version import __version__
-from .adapters import merge_adapters
+from .adapters import merged_state
 from .calibration import Calibration
 from .card import model_card
 from .checkpoint import (
     CARD,
+    CLASSIFIER,
     CONFIG,
     METRICS,
     TOKENIZER,
@@ -24,27 +26,36 @@ from .checkpoint import (
     write_json,
     write_manifest,
 )
-from .cloze_model import ClozeModel
+from .cloze_model import ClozeModel, whole
 
 
 def save_checkpoint(
-    folder: Path,
+    folder: Path | None,
     model: ClozeModel,
     writers: Mapping[str, ClozeWriter],
     *,
     name: str,
     calibration: Mapping[str, Calibration],
     metrics: Mapping[str, Any],
-) -> Manifest:
+) -> None:
     """Writes weights (adapters merged), tokenizer, templates, metrics and card; the manifest comes last.
 
     Weights and tokenizer are a plain Hugging Face masked LM, and so a base for further training.
+    folder: None in the processes beside the one that writes: they help to gather what is sharded.
     """
+    state = merged_state(model)
+    head = model.branch.classifier
+    classifier = {} if head is None else {name: whole(tensor) for name, tensor in head.state_dict().items()}
+    if folder is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    whole = copy.deepcopy(model)
-    merge_adapters(whole)
-    whole.masked_lm.save_pretrained(folder)
-    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors writes for the owner alone
+    model.masked_lm.save_pretrained(folder, state_dict=state)
+    weights = [WEIGHTS]
+    if classifier:
+        save_file(classifier, folder / CLASSIFIER)
+        weights.append(CLASSIFIER)
+    for file in weights:
+        (folder / file).chmod((folder / CONFIG).stat().st_mode)  # safetensors writes for the owner alone
     encoder = next(iter(writers.values())).encoder
     (folder / TOKENIZER).write_text(encoder.tokenizer_json, "utf-8")
     write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(writers))
@@ -54,11 +65,12 @@ def save_checkpoint(
         special=encoder.special,
         word_ids={kind: writer.word_ids for kind, writer in writers.items()},
         calibration=dict(calibration),
+        head=model.branch.head,
         tinyrm=__version__,
     )
     write_json(folder / METRICS, metrics)
     (folder / CARD).write_text(model_card(manifest, metrics), "utf-8")
-    return write_manifest(folder, manifest, (CONFIG, WEIGHTS, TOKENIZER))
+    write_manifest(folder, manifest, (CONFIG, *weights, TOKENIZER))
 
 
 def _tokenizer_config(writers: Mapping[str, ClozeWriter]) -> dict[str, Any]:

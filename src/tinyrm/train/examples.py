@@ -1,33 +1,36 @@
-"""Preferences as encoded clozes, held compactly and dealt out in batches of similar length."""
+"""Preferences as encoded clozes, held compactly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..prompt import Cloze, ClozeWriter, Question
-from ..types import Preference
+from ..types import Message, Preference, Prompt
 
 CHUNK = 1024
 """Preferences tokenised at a time."""
-WINDOW = 8
-"""Batches whose examples are sorted by length together: wide enough to save padding, narrow enough to stay random."""
+LIMIT = "\n\nAnswer in at most {} words."
+"""How a prompt is given a limit of length for the response-conditioned objective."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Two clozes for every preference.
+    """The clozes of preferences, equally many for each.
 
-    A single template reads the chosen response and then the rejected one; a pair template reads the
-    pair with the chosen response first and then with it second (paper: both orders enter training).
+    A single template reads the chosen response and then the rejected one (and then both once more
+    under limits of length, for the response-conditioned objective); a pair template reads the pair
+    with the chosen response first and then with it second (paper: both orders enter training), or
+    in one order alone.
 
-    ids: all token ids in one row; starts [2n + 1]: where each cloze begins; slots [2n];
-    target [n]: 1 if the chosen response is better, 0.5 for a tie; margin [n]: 0 where none is given;
-    cut: how many clozes lost tokens to fit the model's length.
+    ids: all token ids in one row; starts [per n + 1]: where each cloze begins; slots [per n]: each
+    slot's place within its cloze; target [n]: how probable it is that the chosen response is better,
+    1 but for soft labels and ties (for clozes of one order: that choice 0 is better); margin [n]: 0
+    where none is given; per: clozes of each example; cut: how many clozes lost tokens to fit the
+    model's length.
     """
 
     ids: np.ndarray
@@ -35,6 +38,7 @@ class Examples:
     slots: np.ndarray
     target: np.ndarray
     margin: np.ndarray
+    per: int = 2
     cut: int = 0
 
     def __len__(self) -> int:
@@ -42,40 +46,12 @@ class Examples:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Length of the longer cloze of each example, in tokens."""
-        longer: np.ndarray = np.diff(self.starts).reshape(-1, 2).max(axis=1)
-        return longer
+        """Tokens of each cloze [n, per]."""
+        return np.diff(self.starts).reshape(-1, self.per)
 
-    def batch(self, chosen: np.ndarray, pad: int) -> Batch:
-        """The clozes of some examples, padded to the longest: rows 2i and 2i + 1 are example i's."""
-        rows = np.stack([2 * chosen, 2 * chosen + 1], axis=1).ravel()
-        lengths = self.starts[rows + 1] - self.starts[rows]
-        ids = np.full((len(rows), lengths.max()), pad, dtype=np.int64)
-        for place, row in enumerate(rows):
-            ids[place, : lengths[place]] = self.ids[self.starts[row] : self.starts[row + 1]]
-        mask = np.arange(ids.shape[1])[None, :] < lengths[:, None]
-        return Batch(
-            torch.from_numpy(ids),
-            None if mask.all() else torch.from_numpy(mask.astype(np.int64)),
-            torch.from_numpy(self.slots[rows]),
-            torch.from_numpy(self.target[chosen]),
-            torch.from_numpy(self.margin[chosen]),
-        )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """ids and mask [2n, tokens] (mask None if nothing is padding), slot [2n], target and margin [n]."""
-
-    ids: Tensor
-    mask: Tensor | None
-    slot: Tensor
-    target: Tensor
-    margin: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        mask = None if self.mask is None else self.mask.to(device)
-        return Batch(self.ids.to(device), mask, self.slot.to(device), self.target.to(device), self.margin.to(device))
+    def clozes(self, indices: np.ndarray) -> np.ndarray:
+        """The numbers of some examples' clozes, example by example."""
+        return (self.per * indices[:, None] + np.arange(self.per)).ravel()
 
 
 def encode(
@@ -83,22 +59,36 @@ def encode(
     writer: ClozeWriter,
     *,
     general: float = 0.0,
+    orders: Literal["both", "one"] = "both",
+    conditioned: bool = False,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Examples:
-    """Writes every preference as two clozes; a share `general` of them under the general instruction.
+    """Writes every preference as clozes; a share `general` of them under the general instruction.
 
+    orders: `one` draws one order for each pair of a pair template. conditioned: two more clozes of a
+    single template, whose prompts carry limits of length (`under_limits`).
     progress: called with the preferences written so far and those there are.
     """
-    nameless = np.random.default_rng(seed).random(len(preferences)) < general
+    rng = np.random.default_rng(seed)
+    nameless = rng.random(len(preferences)) < general
+    one_order = orders == "one" and writer.template.kind == "pair"
+    second = np.zeros(len(preferences), dtype=bool)  # whether the one order shows the chosen response second
+    if one_order:
+        second = rng.random(len(preferences)) < 0.5
+    per = 1 if one_order else 4 if conditioned else 2
     ids, lengths, slots, cut = [], [], [], 0
     for start in range(0, len(preferences), CHUNK):
         chunk = preferences[start : start + CHUNK]
-        questions = [
-            question
-            for preference, hide in zip(chunk, nameless[start : start + CHUNK], strict=True)
-            for question in questions_of(preference, writer.template.kind, None if hide else preference.domain)
-        ]
+        questions: list[Question] = []
+        for preference, hide, turned in zip(
+            chunk, nameless[start : start + CHUNK], second[start : start + CHUNK], strict=True
+        ):
+            asked = questions_of(preference, writer.template.kind, None if hide else preference.domain)
+            if one_order:
+                questions.append(asked[int(turned)])
+            else:
+                questions += [*asked, *under_limits(asked, rng)] if conditioned else asked
         clozes: list[Cloze] = writer.write(questions)
         ids.append(np.fromiter((i for cloze in clozes for i in cloze.ids), dtype=np.int32))
         lengths += [len(cloze.ids) for cloze in clozes]
@@ -106,12 +96,14 @@ def encode(
         cut += sum(bool(cloze.cut) for cloze in clozes)
         if progress is not None:
             progress(start + len(chunk), len(preferences))
+    target = np.asarray([p.target for p in preferences], dtype=np.float32)
     return Examples(
         ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         slots=np.asarray(slots, dtype=np.int64),
-        target=np.asarray([0.5 if p.tie else 1.0 for p in preferences], dtype=np.float32),
+        target=np.where(second, 1 - target, target),
         margin=np.asarray([0.0 if p.tie else p.margin or 0.0 for p in preferences], dtype=np.float32),
+        per=per,
         cut=cut,
     )
 
@@ -123,24 +115,18 @@ def questions_of(preference: Preference, kind: str, domain: str | None) -> tuple
     return Question(prompt, (chosen,), domain), Question(prompt, (rejected,), domain)
 
 
-def shuffled_batches(lengths: np.ndarray, size: int, seed: int) -> Iterator[np.ndarray]:
-    """One epoch of index batches, each of examples of similar length; every example stands in exactly one."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(lengths))
-    for start in range(0, len(order), size * WINDOW):
-        window = order[start : start + size * WINDOW]
-        window = window[np.argsort(lengths[window], kind="stable")]
-        batches = [window[i : i + size] for i in range(0, len(window), size)]
-        for i in rng.permutation(len(batches)):
-            yield batches[i]
+def under_limits(asked: tuple[Question, Question], rng: np.random.Generator) -> tuple[Question, Question]:
+    """The chosen response under a limit of words that it breaks, the rejected one under one that it keeps.
+
+    Rc-BT (arXiv 2502.00814): each stands beside its own original, so that length cancels.
+    """
+    chosen, rejected = asked
+    broken = max(1, int(rng.uniform(0.3, 0.8) * len(chosen.responses[0].split())))
+    kept = max(1, int(rng.uniform(1.2, 2.0) * len(rejected.responses[0].split())) + 1)
+    return _limited(chosen, broken), _limited(rejected, kept)
 
 
-def within_budget(indices: np.ndarray, lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """Splits a batch into pieces, sorted by length, of at most `tokens` tokens with padding (two clozes each)."""
-    order = indices[np.argsort(lengths[indices], kind="stable")[::-1]]
-    pieces, start = [], 0
-    while start < len(order):
-        room = max(1, tokens // (2 * int(lengths[order[start]])))
-        pieces.append(order[start : start + room])
-        start += room
-    return pieces
+def _limited(question: Question, words: int) -> Question:
+    *before, last = question.prompt or (Message("user", ""),)
+    prompt: Prompt = (*before, replace(last, content=last.content + LIMIT.format(words)))
+    return replace(question, prompt=prompt)

@@ -16,9 +16,10 @@ from torch import Tensor
 from ..config import TrainConfig
 from ..errors import UserError
 from ..model.cloze_model import ClozeModel
-from .examples import Batch, Examples, shuffled_batches, within_budget
-from .objectives import OBJECTIVES
+from .batches import Batch, Feed, shuffled_batches
+from .objectives import objective_of
 from .optimiser import build_optimiser, learning_rate
+from .state import restore, snapshot
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Step:
 
 @dataclass
 class Fitted:
-    """What came of a run: true counts, and the history of validation."""
+    """What came of a run so far: true counts, and the history of validation. `seconds` counts training alone."""
 
     steps: int = 0
     preferences: int = 0
@@ -45,91 +46,127 @@ class Fitted:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """How a run outlives its process: where it goes on from, and what is done with its state."""
+
+    minutes: float
+    keep: Callable[[dict[str, Tensor], Fitted], None]
+    fitted: Fitted
+    tensors: dict[str, Tensor] | None
+
+
 def odds_of(model: Callable[..., Tensor], batch: Batch) -> Tensor:
-    """logit(word 0) - logit(word 1) at the slots of a batch's clozes [n, 2]."""
-    logits = model(batch.ids, batch.mask, batch.slot)
-    return (logits[:, 0] - logits[:, 1]).view(-1, 2)
+    """logit(word 0) - logit(word 1) at the slots of a batch's clozes [n, clozes of each]."""
+    logits = model(batch.ids, batch.layout, batch.below)
+    return (logits[:, 0] - logits[:, 1]).view(-1, batch.per)
 
 
 def fit(
     model: ClozeModel,
-    examples: Examples,
+    feed: Feed,
     kind: str,
-    pad: int,
     config: TrainConfig,
     *,
     seed: int,
     accelerator: Any,
     on_step: Callable[[Step], None],
-    validate: Callable[[int], dict[str, Any]],
+    validate: Callable[[Callable[..., Tensor], int], dict[str, Any]],
+    keeping: Keeping | None = None,
 ) -> Fitted:
-    """Trains in place; `validate(step)` is called `config.evaluations` times, last at the end.
+    """Trains in place; `validate(model, step)` is called `config.evaluations` times, last at the end.
+
+    Every process takes its share of each batch; the mean loss over all of it is what they descend.
 
     Raises:
         UserError: the loss is no longer a number.
     """
-    objective = OBJECTIVES[kind]
-    per_epoch = math.ceil(len(examples) / config.batch_size)
-    steps = max(1, round(per_epoch * config.epochs))
+    objective = objective_of(kind, config)
+    count = len(feed.examples)
+    steps = max(1, round(math.ceil(count / config.batch_size) * config.epochs))
     evaluate_at = {math.ceil(steps * (i + 1) / config.evaluations) for i in range(config.evaluations)}
-    optimiser = build_optimiser(model, config)
-    wrapped, optimiser = accelerator.prepare(model, optimiser)
-    lengths = examples.lengths
-    fitted = Fitted()
-    started = time.monotonic()
+    wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, config))
+    inner = accelerator.unwrap_model(wrapped)
+    fitted = keeping.fitted if keeping else Fitted()
+    if keeping and keeping.tensors is not None:
+        restore(inner, optimiser, keeping.tensors)
+    saved = time.monotonic()
+    started = saved - fitted.seconds
     model.train()
-    for step, indices in enumerate(_epochs(lengths, config.batch_size, seed, steps)):
+    for step, indices in enumerate(_batches(count, config.batch_size, seed, steps)):
+        if step < fitted.steps:
+            continue
         rate = learning_rate(step, steps, config)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        # Every process takes its share of the global batch; the mean over all of it is the loss.
-        mine = indices[accelerator.process_index :: accelerator.num_processes]
-        pieces = within_budget(mine, lengths, config.tokens_per_batch)
-        total = torch.zeros((), device=accelerator.device)
-        for number, piece in enumerate(pieces):
-            batch = examples.batch(piece, pad).to(accelerator.device)
-            last = number == len(pieces) - 1
-            with contextlib.nullcontext() if last else accelerator.no_sync(wrapped), accelerator.autocast():
-                odds = odds_of(wrapped, batch).float()
-                loss = objective(odds, batch.target, config.margin * batch.margin).sum() / len(indices)
-                accelerator.backward(loss * accelerator.num_processes)
-            total += loss.detach()
-            fitted.tokens += int(batch.ids.numel() if batch.mask is None else batch.mask.sum())
-        accelerator.clip_grad_norm_(model.parameters(), config.clip)
+        loss, tokens = _descend(wrapped, feed, indices, objective, config, accelerator)
+        accelerator.clip_grad_norm_(wrapped.parameters(), config.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        loss_now = float(accelerator.reduce(total, "sum"))
-        if not math.isfinite(loss_now):
-            raise UserError(f"the loss became {loss_now} at step {step + 1}: lower train.lr (now {config.lr:g})")
+        # One message tells every process the loss, the tokens, and whether the first holds it time to save.
+        late = keeping is not None and time.monotonic() - saved >= 60 * keeping.minutes
+        told = torch.tensor([loss, tokens, float(late and accelerator.is_main_process)], dtype=torch.float64)
+        loss, tokens, save_now = accelerator.reduce(told.to(accelerator.device), "sum").tolist()
+        if not math.isfinite(loss):
+            raise UserError(f"the loss became {loss} at step {step + 1}: lower train.lr (now {config.lr:g})")
         fitted.steps, fitted.preferences = step + 1, fitted.preferences + len(indices)
+        fitted.tokens += int(tokens)
         fitted.seconds = time.monotonic() - started
-        on_step(Step(step + 1, steps, loss_now, rate, fitted.tokens, fitted.preferences, fitted.seconds))
+        on_step(Step(step + 1, steps, loss, rate, fitted.tokens, fitted.preferences, fitted.seconds))
+        paused = time.monotonic()
         if step + 1 in evaluate_at:
             model.eval()
-            paused = time.monotonic()
-            fitted.history.append({"step": step + 1, "loss": loss_now, **validate(step + 1)})
-            started += time.monotonic() - paused  # `seconds` counts training alone
+            fitted.history.append({"step": step + 1, "loss": loss, **validate(wrapped, step + 1)})
             model.train()
+        if keeping and (save_now or step + 1 in evaluate_at):
+            keeping.keep(snapshot(inner, optimiser), fitted)
+            saved = time.monotonic()
+        started += time.monotonic() - paused
     model.eval()
     return fitted
 
 
-def _epochs(lengths: np.ndarray, size: int, seed: int, steps: int) -> Iterator[np.ndarray]:
+def _descend(
+    model: Any, feed: Feed, indices: np.ndarray, objective: Any, config: TrainConfig, accelerator: Any
+) -> tuple[float, int]:
+    """Adds the gradients of this process's share of a batch, piece by piece; its part of the loss, and its tokens."""
+    mine = indices[accelerator.process_index :: accelerator.num_processes]
+    # Where the batch is smaller than the number of processes, the idle ones still take part, with no weight.
+    pieces = feed.pieces(mine if len(mine) else indices[:1], config.tokens_per_batch)
+    if accelerator.distributed_type == "FSDP":  # every forward gathers the shards: all need equally many
+        shares = (indices[rank :: accelerator.num_processes] for rank in range(accelerator.num_processes))
+        rounds = max(len(feed.pieces(each, config.tokens_per_batch)) for each in shares if len(each))
+        pieces += [indices[:0]] * (rounds - len(pieces))
+    loss_so_far, tokens = 0.0, 0
+    for number, piece in enumerate(pieces):
+        weight = 1.0 if len(mine) and len(piece) else 0.0
+        batch = feed.batch(piece if len(piece) else indices[:1]).to(accelerator.device)
+        last = number == len(pieces) - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
+            odds = odds_of(model, batch).float()
+            loss = weight * objective(odds, batch.target, config.margin * batch.margin).sum() / len(indices)
+            # Processes average their gradients, and the loss is a sum over them.
+            accelerator.backward(loss * accelerator.num_processes)
+        loss_so_far += float(loss.detach())
+        tokens += batch.tokens if weight else 0
+    return loss_so_far, tokens
+
+
+def _batches(count: int, size: int, seed: int, steps: int) -> Iterator[np.ndarray]:
+    """Epoch after epoch, `steps` batches."""
     done = 0
-    epoch = 0
-    while done < steps:
-        for indices in shuffled_batches(lengths, size, seed + epoch):
+    for epoch in range(steps):
+        for indices in shuffled_batches(count, size, seed + epoch):
             if done == steps:
                 return
             yield indices
             done += 1
-        epoch += 1
 
 
 @torch.no_grad()
-def judge(model: ClozeModel, examples: Examples, pad: int, tokens: int, device: torch.device) -> np.ndarray:
-    """The odds [n, 2] of every example's two clozes, in the order of the examples."""
-    odds = np.empty((len(examples), 2), dtype=np.float64)
-    for piece in within_budget(np.arange(len(examples)), examples.lengths, tokens):
-        odds[piece] = odds_of(model, examples.batch(piece, pad).to(device)).float().cpu().numpy()
+def judge(model: Callable[..., Tensor], feed: Feed, tokens: int, device: torch.device) -> np.ndarray:
+    """The odds [n, clozes of each] of every example's clozes, in the order of the examples."""
+    odds = np.empty((len(feed.examples), feed.examples.per), dtype=np.float64)
+    for piece in feed.pieces(np.arange(len(feed.examples)), tokens):
+        odds[piece] = odds_of(model, feed.batch(piece).to(device)).float().cpu().numpy()
     return odds

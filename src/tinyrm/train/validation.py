@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from ..model.calibration import Calibration, fit_temperature
 from ..types import Preference
+from .batches import Feed
+from .loop import judge
+from .objectives import preference_logit
+
+FEWEST_TO_CALIBRATE = 100
+"""Held-out pairs below which a temperature would be fitted to chance."""
+
+
+class HeldOut:
+    """The held-out rows, and the best that any step has made of them.
+
+    best: metrics of that step, with `step`. logits [n]: its log-odds that the chosen response is
+    better. calibration: fitted to these.
+    """
+
+    def __init__(self, rows: Sequence[Preference], feed: Feed, kind: str) -> None:
+        self.rows = rows
+        self._feed = feed
+        self._kind = kind
+        self.best: dict[str, Any] = {"score": -1.0, "log_loss": 0.0}
+        self.logits = np.zeros(0)
+        self.calibration = Calibration()
+
+    def judge(self, model: Callable[..., Tensor], step: int, tokens: int, device: torch.device) -> dict[str, Any]:
+        """The metrics of a step; if it is the best so far, `best["step"]` is that step now."""
+        odds = judge(model, self._feed, tokens, device)
+        logits = preference_logit(odds, self._kind)
+        found = validation_metrics(logits, self.rows)
+        if (found["score"], -found["log_loss"]) > (self.best["score"], -self.best["log_loss"]):
+            self.best, self.logits = {**found, "step": step}, logits
+            enough = len(logits) >= FEWEST_TO_CALIBRATE
+            temperature = fit_temperature(logits, self._feed.examples.target) if enough else 1.0
+            self.calibration = Calibration(temperature, float(odds.mean()) if self._kind == "single" else 0.0)
+        return found
 
 
 def validation_metrics(logits: np.ndarray, held_out: Sequence[Preference]) -> dict[str, Any]:

