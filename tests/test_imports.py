@@ -19,7 +19,8 @@ TO_THE_LEFT = {
     "infer": {"data", "prompt", "model"},
     "evaluate": {"data", "prompt", "model", "train", "infer"},
     "export": {"data", "prompt", "model", "train", "infer"},
-    "cli": {"data", "prompt", "model", "train", "infer", "evaluate", "export"},
+    "study": {"data", "prompt", "model", "train", "infer", "evaluate"},
+    "cli": {"data", "prompt", "model", "train", "infer", "evaluate", "export", "study"},
 }
 HEAVY = {"torch", "transformers", "pyarrow", "datasets", "accelerate", "rich"}
 CORE_OF_MODEL = {"model", "model.checkpoint", "model.calibration", "model.card"}

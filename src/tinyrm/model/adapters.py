@@ -219,7 +219,9 @@ def unmerge_adapters(model: ClozeModel) -> None:
 
 def merged_state(model: ClozeModel) -> dict[str, Tensor]:
     """The weights of the plain masked LM that does the same, by Hugging Face's names; the model stays as it is."""
-    state = {name: whole(tensor) for name, tensor in model.masked_lm.state_dict().items()}
+    held = model.masked_lm.state_dict(keep_vars=True)
+    gathered = {id(tensor): whole(tensor) for tensor in held.values()}  # tied weights stay one
+    state = {name: gathered[id(tensor)] for name, tensor in held.items()}
     for path, adapted in adapters(model).items():
         for name in [name for name in state if name.startswith(f"{path}.")]:
             tensor = state.pop(name)

@@ -70,10 +70,7 @@ class Packed:
     def attend_at_slots(self, query: Tensor, key: Tensor, value: Tensor, near: int | None = None) -> Tensor:
         """Attention of the slots' queries alone, [clozes, heads, size]."""
         if query.is_cuda:
-            keys, values, mask = self._padded(key), self._padded(value), self._real
-            if near is not None:
-                mask = mask & ((self._padded(self.positions) - self.positions[self.slots][:, None]).abs() <= near)
-            return _sdpa(query[:, None], keys, values, mask[:, None, None])[:, 0]
+            return self._attend_at_slots_padded(query, key, value, near)
         seen = []
         start = 0
         for row, (place, length) in enumerate(zip(self.slots.tolist(), self.lengths, strict=True)):
@@ -92,6 +89,12 @@ class Packed:
             mask = (mask & (away <= near)) | (away == 0)
         seen = _sdpa(self._padded(query), self._padded(key), self._padded(value), mask)
         return seen[self._real]
+
+    def _attend_at_slots_padded(self, query: Tensor, key: Tensor, value: Tensor, near: int | None) -> Tensor:
+        mask = self._real
+        if near is not None:
+            mask = mask & ((self._padded(self.positions) - self.positions[self.slots][:, None]).abs() <= near)
+        return _sdpa(query[:, None], self._padded(key), self._padded(value), mask[:, None, None])[:, 0]
 
     @cached_property
     def _real(self) -> Tensor:

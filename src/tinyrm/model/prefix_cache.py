@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -39,7 +40,8 @@ def cached_prefix(
 
     Raises:
         UserError: nothing is frozen, the family cannot be packed, or the states take more than the
-            budget or the disk allows (before anything is written), or more than float16 can hold.
+            budget or the disk allows (before anything is written), or more than float16 can hold;
+            or they cannot be written.
     """
     from filelock import FileLock
 
@@ -74,12 +76,13 @@ def _key(model: ClozeModel, ids: np.ndarray, starts: np.ndarray, dtype: str) -> 
 
 def _kept(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     try:
-        states: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        states: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
         return None
     if states.shape != shape:
         return None
-    os.utime(path)  # the least recently used go first
+    with contextlib.suppress(OSError):  # another worker may have made room meanwhile: what is mapped stays whole
+        os.utime(path)  # the least recently used go first
     return states
 
 
@@ -89,18 +92,21 @@ def _make_room(folder: Path, path: Path, shape: tuple[int, int], config: CacheCo
     Raises:
         UserError: it would not fit, named with its size.
     """
+    from filelock import FileLock
+
     needed = shape[0] * shape[1] * np.dtype(config.dtype).itemsize
     size = f"the frozen layers' states of {shape[0]:,} tokens take {needed / 1e9:.2f} GB"
     budget = config.budget_gb * 1e9
     if needed > budget:
         raise UserError(f"{size}, but cache.budget_gb = {config.budget_gb:g}: raise it, or set cache.prefix = false")
-    _drop_torn(folder)
-    others = sorted(folder.glob(f"*{SUFFIX}"), key=lambda other: other.stat().st_mtime)
-    held = sum(other.stat().st_size for other in others)
-    for other in others:
-        if held + needed > budget:
-            held -= other.stat().st_size
-            other.unlink()
+    with FileLock(folder / "room.lock"):  # one worker at a time, so that none deletes what another counts
+        _drop_torn(folder)
+        others = sorted(folder.glob(f"*{SUFFIX}"), key=lambda other: other.stat().st_mtime)
+        held = sum(other.stat().st_size for other in others)
+        for other in others:
+            if held + needed > budget:
+                held -= other.stat().st_size
+                other.unlink()
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(f"{size}, but {folder} has {free / 1e9:.2f} GB left: make room, or name another cache.folder")
@@ -128,15 +134,22 @@ def _write(path: Path, shape: tuple[int, int], dtype: str, states: Iterator[np.n
             for part in states:
                 with np.errstate(over="ignore"):
                     stored = part.astype(dtype)
+                if not np.isfinite(part).all():
+                    raise UserError("the frozen layers give states that are no numbers: are the base's weights whole?")
                 if not np.isfinite(stored).all():
                     raise UserError(f"the model's states are too large for {dtype}: set cache.dtype = float32")
                 file.write(stored.tobytes())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as problem:
         partial.unlink(missing_ok=True)
-        raise
+        if not isinstance(problem, OSError):
+            raise
+        raise UserError(
+            f"the frozen layers' states could not be kept in {path.parent}: {problem.strerror or problem}: "
+            "make room, or name another cache.folder"
+        ) from None
 
 
 @torch.no_grad()

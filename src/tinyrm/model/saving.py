@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from ..prompt import ClozeWriter
 from ..version import __version__
-from .adapters import merged_state
+from .adapters import adapters, merged_state
 from .calibration import Calibration
 from .card import model_card
 from .checkpoint import (
@@ -27,6 +27,10 @@ from .checkpoint import (
     write_manifest,
 )
 from .cloze_model import ClozeModel, whole
+from .peft_format import save_adapters
+
+ADAPTER = "adapter"
+"""Folder within a checkpoint: the adapters alone, as peft reads them."""
 
 
 def save_checkpoint(
@@ -37,11 +41,14 @@ def save_checkpoint(
     name: str,
     calibration: Mapping[str, Calibration],
     metrics: Mapping[str, Any],
+    adapters_of: str | None = None,
 ) -> None:
     """Writes weights (adapters merged), tokenizer, templates, metrics and card; the manifest comes last.
 
     Weights and tokenizer are a plain Hugging Face masked LM, and so a base for further training.
-    folder: None in the processes beside the one that writes: they help to gather what is sharded.
+    adapters_of: name of the base that the adapters belong to; they are written beside the merged
+        weights too, in PEFT's format. folder: None in the processes beside the one that writes,
+        which help to gather what is sharded.
     """
     state = merged_state(model)
     head = model.branch.classifier
@@ -56,6 +63,9 @@ def save_checkpoint(
         weights.append(CLASSIFIER)
     for file in weights:
         (folder / file).chmod((folder / CONFIG).stat().st_mode)  # safetensors writes for the owner alone
+    sharded = any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
+    if adapters_of is not None and adapters(model) and not sharded:
+        save_adapters(model, folder / ADAPTER, adapters_of)
     encoder = next(iter(writers.values())).encoder
     (folder / TOKENIZER).write_text(encoder.tokenizer_json, "utf-8")
     write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(writers))

@@ -107,6 +107,7 @@ class RunFolder:
         writer: ClozeWriter,
         calibration: Calibration,
         metrics: Mapping[str, Any],
+        adapters_of: str | None,
     ) -> None:
         """Keeps the model of the best step so far, beside its predecessor, which the last state still names."""
         if not self._keeps:
@@ -121,6 +122,7 @@ class RunFolder:
                 name=self._recipe.name,
                 calibration={kind: calibration},
                 metrics=metrics,
+                adapters_of=adapters_of,
             )
 
     def save_state(

@@ -72,7 +72,9 @@ class Materials:
 
         keep: where a run that was killed finds the head that it had warmed up.
         """
-        base = load_base(recipe.model.base)
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.data_seed)  # a head that is not in the checkpoint starts at random
+            base = load_base(recipe.model.base)
         if not base.fresh_head:
             return base, {}
         key = ("warm", recipe.model.base, recipe.warmup, recipe.data, recipe.data_seed)

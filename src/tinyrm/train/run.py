@@ -92,6 +92,8 @@ def train(
         "data": mixture.facts,
         **warm_facts,
     }
+    # A head made ready here is part of what the adapters need, and is nowhere to be had: only the merged weights serve.
+    adapters_of = None if base.fresh_head else hub_name(recipe.model.base)
     size = {
         "parameters": sum(p.numel() for p in base.masked_lm.parameters()),
         "learning": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -127,7 +129,7 @@ def train(
             trackers.log({"held_out": found}, step)
             if held_out.best["step"] == step:
                 metrics = {**facts, "training": size, "validation": held_out.best}
-                folder.save_best(step, model, writer, held_out.calibration, metrics)
+                folder.save_best(step, model, writer, held_out.calibration, metrics, adapters_of)
             on_validation(step, found)
             return found
 

@@ -34,7 +34,10 @@ class Trackers:
     def log(self, values: Mapping[str, Any], step: int) -> None:
         """Every number among nested values."""
         if self._names:
-            numbers = {key: value for key, value in _flat(values).items() if isinstance(value, (int, float))}
+            flat = _flat(values).items()
+            numbers = {
+                key: value for key, value in flat if isinstance(value, (int, float)) and not isinstance(value, bool)
+            }
             self._accelerator.log(numbers, step=step)
 
 

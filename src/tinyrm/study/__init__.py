@@ -1,0 +1,1 @@
+"""Studies of recipes: what each ingredient is worth, and which settings score best."""
