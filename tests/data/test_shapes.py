@@ -200,7 +200,7 @@ def test_a_soft_label_decides_who_is_better_and_how_surely(p, column, labelled):
 
 @pytest.mark.parametrize("soft", [{}, {"p": None}, {"p": 1.5}, {"p": -0.1}, {"p": "sure"}, {"p": math.nan}])
 def test_a_soft_label_that_is_no_probability_makes_a_bad_row(soft):
-    with pytest.raises(BadRow, match="soft label|probability|number"):
+    with pytest.raises(BadRow, match=r"soft label|probability|number"):
         to_preference(PAIR | soft, soft="p")
     with pytest.raises(BadRow, match="no soft label"):
         to_preference(PAIR | {"judged": "text"} | soft, soft="judged.p")

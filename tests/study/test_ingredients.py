@@ -64,7 +64,6 @@ def test_a_variant_changes_exactly_what_it_names_and_can_be_loaded(recipe, layer
         changed = flat(asdict(variant.recipe))
         assert {key: changed[key] for key in own if own[key] != changed[key]} == variant.overrides
         assert recipe_from(asdict(variant.recipe), "again") == variant.recipe
-        assert variant.recipe.model.frozen or not variant.recipe.cache.prefix
         assert variant.says != variant.instead_of
         assert variant.name == variant.name.lower()
         assert not set(variant.name) & set(" /\\.")
@@ -131,3 +130,13 @@ def test_values_are_checked_as_those_of_a_file():
         with_values(Recipe("a"), {"model.frozen": -1})
     assert value_of(with_values(Recipe("a"), {"model.adapter.kind": "dora"}), "model.adapter.kind") == "dora"
     assert len({ingredient.name for ingredient in INGREDIENTS}) == len(INGREDIENTS)
+
+
+def test_a_variant_may_have_a_learning_rate_of_its_own():
+    recipe = recipe_from({"name": "x", "model": {"adapter": {"kind": "dora"}}, "ablation": {"lr": {"lora": 0.5}}}, "x")
+    found = {variant.name: variant for variant in variants(recipe, 4)}
+    assert found["lora"].recipe.train.lr == 0.5
+    assert found["lora"].overrides == {"model.adapter.kind": "lora", "train.lr": 0.5}
+    assert found["full-weights"].recipe.train.lr == recipe.train.lr
+    with pytest.raises(UserError, match="no variant is called 'loar'; did you mean 'lora'"):
+        variants(recipe_from({"name": "x", "ablation": {"lr": {"loar": 0.5}}}, "x"), 4)

@@ -228,9 +228,3 @@ def test_alpha_follows_the_rank_of_the_same_trial():
     recipe = searching({RANK: [8], ALPHA: ["2x"]})
     assert recipe_with(recipe, {RANK: 8, ALPHA: "2x"}).model.adapter.alpha == 16
     assert recipe_with(recipe, {ALPHA: "0.5x"}).model.adapter.alpha == recipe.model.adapter.rank / 2
-
-
-def test_a_trial_that_freezes_nothing_keeps_no_frozen_states():
-    recipe = with_values(searching({"model.frozen": [0, 2]}), {"cache.prefix": True})
-    assert recipe_with(recipe, {"model.frozen": 2}).cache.prefix
-    assert not recipe_with(recipe, {"model.frozen": 0}).cache.prefix

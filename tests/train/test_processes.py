@@ -17,9 +17,15 @@ from tinyrm.train.folder import LOG, write_recipe
 from tinyrm.train.run import train
 
 ACCELERATE = ("accelerate.commands.launch", "--cpu", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no")
+SHARDED = Path(__file__).with_name("sharded.py")
 LAUNCH = {
     "ddp": (*ACCELERATE, "--num_processes=2", "--main_process_port=0", "-m", "tinyrm"),
-    "fsdp": ("torch.distributed.run", "--standalone", "--nproc_per_node=2", str(Path(__file__).with_name("sharded.py"))),
+    "fsdp": (
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        str(Path(__file__).with_name("sharded.py")),
+    ),
 }
 
 
@@ -45,7 +51,13 @@ def log(folder) -> list:
 )
 def test_two_processes_give_the_losses_of_one(recipe, notes, tmp_path, kind, overrides):
     # 7 preferences a step, so that the shares differ; a last batch of 6 or less too
-    usual = ("train.batch_size=7", "train.tokens_per_batch=200", "train.epochs=1", "train.evaluations=2", "train.lr=1e-3")
+    usual = (
+        "train.batch_size=7",
+        "train.tokens_per_batch=200",
+        "train.epochs=1",
+        "train.evaluations=2",
+        "train.lr=1e-3",
+    )
     one = recipe(*usual, *overrides, f"output={tmp_path / 'one'}")
     path = tmp_path / "recipe.toml"
     write_recipe(path, one)

@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("score", "Judge every row of a file."),
     "eval": ("evaluate", "Measure a model on a benchmark or a file of preferences."),
     "train": ("train", "Train a model by a recipe."),
+    "sweep": ("sweep", "Search the settings of a recipe for the best."),
+    "ablate": ("ablate", "Show what each ingredient of a recipe is worth."),
     "export": ("export", "Turn a trained checkpoint into an ONNX one that needs no torch."),
 }
 """Name -> module of this folder that holds it, and what it does."""

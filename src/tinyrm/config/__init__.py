@@ -1,6 +1,6 @@
 """The recipe of a training run, and how it is read."""
 
-from .reading import load_recipe, recipe_from
+from .reading import flat, load_recipe, recipe_from
 from .recipe import (
     AblationConfig,
     AdapterConfig,
@@ -29,6 +29,7 @@ __all__ = [
     "SweepConfig",
     "TrainConfig",
     "WarmupConfig",
+    "flat",
     "load_recipe",
     "recipe_from",
 ]

@@ -49,6 +49,14 @@ def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted keys such as `train.lr`."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
 def _override(values: dict[str, Any], override: str) -> None:
     tomllib = _tomllib()
     key, equals, text = override.partition("=")

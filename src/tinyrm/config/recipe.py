@@ -158,7 +158,8 @@ class CacheConfig:
     """The states above the frozen layers, kept on disk so that they are computed once."""
 
     prefix: bool = False
-    """Worth it where rows are read more than once: several epochs, the trials of a sweep, several seeds."""
+    """Worth it where rows are read more than once: several epochs, the trials of a sweep, several seeds.
+    Has no effect where nothing is frozen."""
     folder: str = "~/.cache/tinyrm/prefix"
     budget_gb: float = 20.0
     """Most that the folder may hold, in GB; a cache that would not fit is refused before it is written."""
@@ -185,6 +186,8 @@ class AblationConfig:
     seeds: int = 3
     ingredients: tuple[str, ...] = ()
     """Names of ingredients; all that the recipe has if empty."""
+    lr: dict[str, float] = field(default_factory=dict)
+    """Learning rates of variants that want another than the recipe's, by name: full tuning wants a tenth of DoRA's."""
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,12 @@ def ablate(recipe: Recipe, watcher: Watcher) -> Ablation:
     """
     require("accelerate", "train")
     from accelerate import PartialState
-    from accelerate.utils import set_seed
 
     recipe = with_values(recipe, {"data.seed": recipe.data_seed})
     materials = Materials()
     mixture = materials.mixture(recipe, watcher)
     if all(preference.tie for preference in mixture.held_out):
         raise UserError("every held-out pair is labelled a tie: there is nothing to be right or wrong about")
-    set_seed(recipe.seed)  # a head that the base lacks is made here, the same whichever run the study goes on with
     base, _ = materials.base(recipe, watcher, PartialState().device)
     others = variants(recipe, len(family_of(base.masked_lm).layers()), recipe.ablation.ingredients)
     tried = {RECIPE: (recipe, {}), **{variant.name: (variant.recipe, variant.overrides) for variant in others}}
@@ -62,7 +60,7 @@ def ablate(recipe: Recipe, watcher: Watcher) -> Ablation:
     done = 0
     for i, seed in enumerate(seeds):
         for name, (variant, overrides) in tried.items():
-            if (name, seed) not in runs:
+            if (name, seed) not in runs or runs[name, seed].overrides != overrides:
                 run = Run(name, seed, *digests, overrides=dict(overrides))
                 run = runs[name, seed] = _trained(run, replace(variant, seed=seed), materials, watcher)
                 if run.failed is not None and name == RECIPE:

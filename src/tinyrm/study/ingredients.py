@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..config import Recipe, recipe_from
@@ -66,8 +66,7 @@ def _frozen(recipe: Recipe) -> str:
 def _frozen_otherwise(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
     if not recipe.model.frozen:
         return [{"model.frozen": layers // 2}] if layers > 1 else []
-    # Without frozen layers there are no states of theirs to keep.
-    return [{"model.frozen": 0} | ({"cache.prefix": False} if recipe.cache.prefix else {})]
+    return [{"model.frozen": 0}]
 
 
 def _other_template(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
@@ -109,6 +108,10 @@ def variants(recipe: Recipe, layers: int, only: Iterable[str] = ()) -> list[Vari
         UserError: a name is unknown, or this recipe has nothing to vary under it.
     """
     found = [variant for ingredient in INGREDIENTS for variant in ingredient.variants(recipe, layers)]
+    for name in recipe.ablation.lr:
+        if name not in (names := {variant.name for variant in found}):
+            raise UserError(f"ablation.lr: no variant is called {name!r}{nearest(name, names)}")
+    found = [_at_its_rate(variant) for variant in found]
     only = tuple(only)
     for name in only:
         if not any(name in (variant.ingredient, variant.name) for variant in found):
@@ -117,6 +120,14 @@ def variants(recipe: Recipe, layers: int, only: Iterable[str] = ()) -> list[Vari
             known = {name for variant in found for name in (variant.ingredient, variant.name)}
             raise UserError(f"no such ingredient: {name!r}{nearest(name, known)}")
     return [variant for variant in found if not only or variant.ingredient in only or variant.name in only]
+
+
+def _at_its_rate(variant: Variant) -> Variant:
+    rate = variant.recipe.ablation.lr.get(variant.name)
+    if rate is None:
+        return variant
+    overrides = {**variant.overrides, "train.lr": rate}
+    return replace(variant, overrides=overrides, recipe=with_values(variant.recipe, {"train.lr": rate}))
 
 
 def value_of(recipe: Recipe, key: str) -> Any:

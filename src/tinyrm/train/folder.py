@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..config import Recipe
+from ..config import Recipe, flat
 from ..errors import UserError
 from ..model.calibration import Calibration
 from ..model.card import model_card
@@ -160,7 +160,7 @@ class RunFolder:
         return self.path / RESUME / f"best-{step}"
 
     def _refuse_another(self, saved: Saved) -> None:
-        there, here = _flat(saved.facts["recipe"]), _flat(_deciding(self._recipe))
+        there, here = flat(saved.facts["recipe"]), flat(_deciding(self._recipe))
         differing = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
         if not differing and saved.facts["data"] != self._data:
             differing = ["the rows themselves"]
@@ -212,11 +212,3 @@ def _deciding(recipe: Recipe) -> dict[str, Any]:
         table, _, last = key.rpartition(".")
         (values[table] if table else values).pop(last, None)
     return values
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {
-        key: inner for name, part in value.items() for key, inner in _flat(part, f"{prefix}.{name}".lstrip(".")).items()
-    }

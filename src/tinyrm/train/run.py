@@ -102,7 +102,7 @@ def train(
 
     def feed(read: Examples, label: str) -> Feed:
         below = None
-        if recipe.cache.prefix:
+        if recipe.cache.prefix and model.frozen:
             shown = partial(watcher.progress, f"keeping the frozen layers' states of {label} pairs")
             below = cached_prefix(model, read.ids, read.starts, recipe.cache, device, shown)
         return Feed(read, model.packs, base.encoder.pad, below)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..config import Recipe
+from ..config import Recipe, flat
 from ..errors import UserError, nearest
 
 
@@ -22,7 +22,9 @@ class Trackers:
 
             accelerator.project_configuration = ProjectConfiguration(project_dir=str(recipe.folder))
             accelerator.log_with = list(self._names)
-            accelerator.init_trackers(recipe.name, config=_flat(asdict(recipe)))
+            accelerator.init_trackers(
+                recipe.name, config={key: _plain(value) for key, value in flat(asdict(recipe)).items()}
+            )
 
     def __enter__(self) -> Trackers:
         return self
@@ -34,9 +36,10 @@ class Trackers:
     def log(self, values: Mapping[str, Any], step: int) -> None:
         """Every number among nested values."""
         if self._names:
-            flat = _flat(values).items()
             numbers = {
-                key: value for key, value in flat if isinstance(value, (int, float)) and not isinstance(value, bool)
+                key.replace(".", "/"): value
+                for key, value in flat(values).items()
+                if isinstance(value, (int, float)) and not isinstance(value, bool)
             }
             self._accelerator.log(numbers, step=step)
 
@@ -52,12 +55,5 @@ def _check(names: tuple[str, ...]) -> None:
             raise UserError(f"the tracker {name} is not installed: pip install {name}")
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one of plain values, keys joined by slashes."""
-    if isinstance(value, Mapping):
-        return {
-            key: inner
-            for name, part in value.items()
-            for key, inner in _flat(part, f"{prefix}/{name}".strip("/")).items()
-        }
-    return {prefix: value if isinstance(value, (int, float, str, bool)) else str(value)}
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, bool)) else str(value)
