@@ -5,7 +5,7 @@ CORE   := .venv
 DEV    := .venv-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint fix bench clean
+.PHONY: help demo test test-slow lint fix bench bench-training clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,12 @@ fix: $(DEV)/.ready  ## mend what ruff can
 
 bench: $(DEV)/.ready  ## measure start-up on this machine, into benchmarks/startup.csv
 	$(DEV)/bin/python benchmarks/startup.py
+
+bench-training: $(DEV)/.ready  ## measure training beside the obvious ways (half an hour), into benchmarks/*.csv and *.png
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check "trl>=1.0" datasets
+	$(DEV)/bin/python benchmarks/training.py
+	$(DEV)/bin/python benchmarks/training.py --shape modernbert-base --only naive dora "dora, frozen" "dora, cached prefix"
+	$(DEV)/bin/python benchmarks/step.py
 
 clean:  ## remove what was installed and built here
 	rm -rf $(CORE) $(DEV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -346,6 +346,8 @@ def test_a_full_disk_leaves_nothing(kept, files, size):
 
 
 fork = multiprocessing.get_context("fork")
+LONG = 600
+"""Seconds until a worker is held to hang: many, since a busy machine may stop it for minutes."""
 
 
 def forked(work, *arguments):
@@ -356,7 +358,7 @@ def forked(work, *arguments):
 
 
 def ended(process):
-    process.join(60)
+    process.join(LONG)
     if process.exitcode is None:
         process.kill()
         pytest.fail("a worker hangs")
@@ -381,11 +383,11 @@ def test_what_another_process_is_writing_is_left_alone(kept, files):
 
     def slow(done, total):
         writing.set()
-        assert over.wait(30)
+        assert over.wait(LONG)
 
     other = clozes(70, 70)
     process = forked(lambda: kept(read=other, progress=slow))
-    assert writing.wait(30)
+    assert writing.wait(LONG)
     assert kept()[1] == 1
     assert sorted(path.suffix for path in files()) == [".npy", ".partial"]
     over.set()
@@ -398,7 +400,7 @@ def test_of_two_processes_one_computes_and_the_other_waits(kept, files):
 
     def slow(done, total):
         writing.set()
-        assert asking.wait(30)
+        assert asking.wait(LONG)
         time.sleep(0.5)  # by now the other asks for the states
 
     def first():
@@ -406,13 +408,13 @@ def test_of_two_processes_one_computes_and_the_other_waits(kept, files):
         told.put((runs, states.tobytes()))
 
     def second():
-        assert writing.wait(30)
+        assert writing.wait(LONG)
         asking.set()
         states, runs = kept()
         told.put((runs, states.tobytes()))
 
     processes = [forked(first), forked(second)]
-    answers = [told.get(timeout=60) for _ in processes]
+    answers = [told.get(timeout=LONG) for _ in processes]
     assert [ended(process) for process in processes] == [0, 0]
     assert sorted(runs for runs, _ in answers) == [0, 1]
     assert answers[0][1] == answers[1][1] == kept()[0].tobytes()

@@ -24,9 +24,13 @@ QUICK = ("train.epochs=1", "train.evaluations=3", "train.lr=1e-3")
 SHOWN = 'train.trackers=["tensorboard"]'
 
 
+def shown_in(folder) -> EventAccumulator:
+    return EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+
+
 def scalars(folder) -> dict[str, dict[int, float]]:
     """What TensorBoard shows: the value of every step, by name; where a step was done twice, the later one."""
-    shown = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    shown = shown_in(folder)
     return {name: {event.step: event.value for event in shown.Scalars(name)} for name in shown.Tags()["scalars"]}
 
 
@@ -68,8 +72,8 @@ def test_tensorboard_shows_the_log_and_the_history(recipe, notes):
     assert not any(name.endswith("domains") for name in shown)  # a table of numbers is none itself
 
     [settings] = [yaml.safe_load(path.read_text("utf-8")) for path in folder.rglob("hparams.yml")]
-    assert settings["train/lr"] == 1e-3
-    assert settings["model/adapter/kind"] == "none"
+    assert settings["train.lr"] == 1e-3
+    assert settings["model.adapter.kind"] == "none"
     assert settings["name"] == "tiny"
     assert tinyrm.load(folder).compare("question a?", "yes", "no").better in ("A", "B")
 
@@ -137,6 +141,7 @@ def test_only_numbers_are_logged(recipe):
     with Trackers(resolved, Accelerator(cpu=True)) as trackers:
         trackers.log({"whole": 3, "yes": True, "text": "x", "none": None, "table": {"inner": {"half": 0.5}}}, 7)
     assert scalars(resolved.folder / "tiny") == {"whole": {7: 3.0}, "table/inner/half": {7: 0.5}}
+    assert not shown_in(resolved.folder / "tiny").Tags()["tensors"]  # where texts would be
 
 
 def test_the_trackers_end_with_the_run_however_it_ends(recipe):
