@@ -350,9 +350,9 @@ LONG = 600
 """Seconds until a worker is held to hang: many, since a busy machine may stop it for minutes."""
 
 
-def forked(work, *arguments):
+def forked(work):
     """A process of its own that does some work; its exit code comes from `ended`."""
-    process = fork.Process(target=work, args=arguments)
+    process = fork.Process(target=work, daemon=True)
     process.start()
     return process
 

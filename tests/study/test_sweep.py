@@ -175,6 +175,7 @@ def test_two_workers_share_a_study_and_none_is_one_too_many(recipe, notes):
     assert notes.done["trials"] == (5, 5)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_ctrl_c_lose_no_finished_trial(recipe, monkeypatch):
     """One of two workers is killed outright, then the command is interrupted; a later one makes up for both."""
     asked = recipe(GOOD, "sweep.trials=99", "sweep.prune=false", "train.epochs=6")

@@ -46,7 +46,7 @@ def log(folder) -> list:
     [
         ("ddp", ("model.frozen=1",)),
         ("fsdp", ("model.adapter.kind=dora", "model.adapter.rank=4")),
-        ("fsdp", ("model.frozen=1", "train.checkpoint_minutes=0")),
+        pytest.param("fsdp", ("model.frozen=1", "train.checkpoint_minutes=0"), marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_give_the_losses_of_one(recipe, notes, tmp_path, kind, overrides):

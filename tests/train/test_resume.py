@@ -63,7 +63,7 @@ MORTAL = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("adapter", ["none", "dora"])
+@pytest.mark.parametrize("adapter", [pytest.param("none", marks=pytest.mark.slow), "dora"])
 def test_a_run_killed_at_any_file_event_ends_with_the_same_bytes(recipe, tmp_path, adapter):
     # Strides without a common factor, so that in the end every kind of event has been the last.
     steady = recipe(

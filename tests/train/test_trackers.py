@@ -138,7 +138,7 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_command(recipe, not
 
 def test_only_numbers_are_logged(recipe):
     resolved = recipe(SHOWN)
-    with Trackers(resolved, Accelerator(cpu=True)) as trackers:
+    with Trackers(resolved, keeps=True).start(Accelerator(cpu=True)) as trackers:
         trackers.log({"whole": 3, "yes": True, "text": "x", "none": None, "table": {"inner": {"half": 0.5}}}, 7)
     assert scalars(resolved.folder / "tiny") == {"whole": {7: 3.0}, "table/inner/half": {7: 0.5}}
     assert not shown_in(resolved.folder / "tiny").Tags()["tensors"]  # where texts would be
@@ -146,11 +146,17 @@ def test_only_numbers_are_logged(recipe):
 
 def test_the_trackers_end_with_the_run_however_it_ends(recipe):
     accelerator = Accelerator(cpu=True)
-    with contextlib.suppress(Enough), Trackers(recipe(SHOWN), accelerator):
+    with contextlib.suppress(Enough), Trackers(recipe(SHOWN), keeps=True).start(accelerator):
         writer = accelerator.get_tracker("tensorboard", unwrap=True)
         assert writer.all_writers
         raise Enough
     assert writer.all_writers is None
+
+
+def test_a_trial_shows_nothing(recipe, notes):
+    resolved = recipe(*QUICK, SHOWN)
+    train(resolved, notes, keep=False)
+    assert not resolved.folder.exists()
 
 
 def test_without_trackers_nothing_of_them_is_loaded_or_written(recipe, tmp_path):

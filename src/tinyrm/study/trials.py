@@ -10,7 +10,7 @@ import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -153,8 +153,7 @@ def _score(trial: optuna.Trial, recipe: Recipe, space: tuple[Axis, ...], materia
         turn.release()
         if former := _same(trial):
             return _as_before(trial, former)
-        untracked = replace(tried, train=replace(tried.train, trackers=()))
-        best = train(untracked, Silent(), keep=False, materials=materials, on_validation=on_validation).best
+        best = train(tried, Silent(), keep=False, materials=materials, on_validation=on_validation).best
     except (UserError, torch.OutOfMemoryError) as problem:
         # Pruned, not failed: so the sampler learns that these values are bad.
         trial.set_user_attr("why", str(problem).splitlines()[0])

@@ -70,6 +70,7 @@ def train(
     from accelerate.utils import set_seed
 
     objective_of(recipe.prompt.template, recipe.train)
+    trackers = Trackers(recipe, keeps=keep)
     set_seed(recipe.seed)
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     device = accelerator.device
@@ -115,7 +116,7 @@ def train(
         held_out.best, held_out.logits = saved.facts["best"], saved.tensors["best_logits"].numpy()
         watcher.notice(f"going on from step {start.steps}")
 
-    with Trackers(recipe, accelerator) as trackers:
+    with trackers.start(accelerator):
 
         def on_step(step: Step) -> None:
             rate = step.tokens / max(step.seconds, 1e-9)

@@ -13,18 +13,27 @@ from ..errors import UserError, nearest
 class Trackers:
     """The recipe's trackers, told of every step and evaluation; use as a context, so that they end with the run."""
 
-    def __init__(self, recipe: Recipe, accelerator: Any) -> None:
+    def __init__(self, recipe: Recipe, *, keeps: bool) -> None:
+        """keeps: a trial of a search shows nothing.
+
+        Raises:
+            UserError: a tracker is unknown, or not installed.
+        """
+        self._recipe = recipe
+        self._names = recipe.train.trackers if keeps else ()
+        _check(self._names)
+
+    def start(self, accelerator: Any) -> Trackers:
         self._accelerator = accelerator
-        self._names = recipe.train.trackers
         if self._names:
-            _check(self._names)
             from accelerate.utils import ProjectConfiguration
 
+            recipe = self._recipe
             accelerator.project_configuration = ProjectConfiguration(project_dir=str(recipe.folder))
             accelerator.log_with = list(self._names)
-            accelerator.init_trackers(
-                recipe.name, config={key: _plain(value) for key, value in flat(asdict(recipe)).items()}
-            )
+            config = {key: _plain(value) for key, value in flat(asdict(recipe)).items()}
+            accelerator.init_trackers(recipe.name, config=config)
+        return self
 
     def __enter__(self) -> Trackers:
         return self
@@ -45,6 +54,8 @@ class Trackers:
 
 
 def _check(names: tuple[str, ...]) -> None:
+    if not names:
+        return
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     installed = {str(name) for name in get_available_trackers()}
