@@ -18,7 +18,7 @@ COMPARE = ("compare", "--prompt", "a?", "--a", "yes", "--b", "no")
     ("arguments", "said"),
     [
         (["comapre"], "no such command: 'comapre'; did you mean 'compare'?"),
-        (["xyzzy"], "known: compare, eval, export, rank, score, train"),
+        (["xyzzy"], "known: ablate, compare, eval, export, rank, score, sweep, train"),
         ([*COMPARE, "--modle", "m"], "--model"),
         (["--verbose", "compare"], "--verbose"),
         (["compare", "--a", "yes", "--b", "no"], "--prompt"),

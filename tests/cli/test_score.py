@@ -223,6 +223,7 @@ def test_ctrl_c_is_quiet(checkpoint, tmp_path):
     while time.monotonic() < until and not partial.exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
+    process.wait(60)  # its input stays open meanwhile: an end of it would be another reason to end
     _, err = process.communicate()
     assert (process.returncode, err) == (130, "tinyrm: interrupted\n")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 
-from ..config import Recipe, flat
+from ..config import Recipe
 from ..errors import UserError, nearest
 from ..model.base import resolve
 from ..prompt import builtin
@@ -62,7 +62,7 @@ def space_of(recipe: Recipe) -> tuple[Axis, ...]:
     Raises:
         UserError: a key is unknown or cannot be searched, or a value does not fit its key.
     """
-    written = flat(recipe.sweep.space) or default_space(recipe)
+    written = dict(_by_key(recipe.sweep.space)) or default_space(recipe)
     axes = [_axis(recipe, key, value) for key, value in written.items()]
     pointless = [key for key in written if key.startswith(ADAPTER) and key != KIND]
     if pointless and KIND not in written and recipe.model.adapter.kind == "none":
@@ -146,6 +146,15 @@ def _layers(base: str) -> int:
         return int(AutoConfig.from_pretrained(resolve(base), trust_remote_code=False).num_hidden_layers)
     except (OSError, ValueError) as problem:
         raise UserError(f"cannot load the model {base!r}: {str(problem).splitlines()[0]}") from None
+
+
+def _by_key(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and what is written of them: a table of plain values is a range, any other is one of the recipe's."""
+    for name, value in table.items():
+        if isinstance(value, Mapping) and any(isinstance(inner, (Mapping, list)) for inner in value.values()):
+            yield from _by_key(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _axis(recipe: Recipe, key: str, written: Any) -> Axis:

@@ -46,12 +46,19 @@ class RunFolder:
     keeps: a trial of a search keeps nothing. writes: of several processes only the first does.
     """
 
-    def __init__(self, recipe: Recipe, *, keeps: bool, writes: bool) -> None:
+    def __init__(self, recipe: Recipe, *, keeps: bool, writes: bool, overwrite: bool) -> None:
+        """
+        Raises:
+            UserError: the folder holds a finished model, and `overwrite` does not allow for it.
+        """
         self.path = recipe.folder
         self._recipe = recipe
         self._keeps = keeps
         self._writes = writes
+        self._overwrite = overwrite
         self._data = ""
+        if keeps and not overwrite and (self.path / MANIFEST).exists():
+            raise UserError(f"{self.path} holds a finished model: choose another output=..., or --overwrite it")
 
     def warm_head(self) -> Saved | None:
         """The base with its head warmed up, if the run came so far before it was killed."""
@@ -62,22 +69,11 @@ class RunFolder:
             with self._saving("the warmed-up head"):
                 write_state(self.path / RESUME / WARM, warmed.tensors, warmed.facts)
 
-    def take(self, overwrite: bool) -> None:
-        """Makes sure that the folder is free for this run; `overwrite` forgets an unfinished one.
-
-        Raises:
-            UserError: it holds a finished model.
-        """
-        if self._keeps and not overwrite and (self.path / MANIFEST).exists():
-            raise UserError(f"{self.path} holds a finished model: choose another output=..., or --overwrite it")
-        if self._writes and overwrite:
-            shutil.rmtree(self.path / RESUME, ignore_errors=True)
-
     def begin(self, examples: Examples) -> Saved | None:
         """Writes down the recipe and returns the state to go on from, None for a new run.
 
         Raises:
-            UserError: the folder holds a state of another recipe or other data.
+            UserError: the folder holds a state of another recipe or other data, and may not be overwritten.
         """
         if not self._keeps:
             return None
@@ -86,8 +82,13 @@ class RunFolder:
             digest.update(array.tobytes())
         self._data = digest.hexdigest()
         saved = read_state(self.path / RESUME / STATE)
-        if saved is not None:
-            self._refuse_another(saved)
+        if saved is not None and (differing := self._differing(saved)):
+            if not self._overwrite:
+                raise UserError(
+                    f"{self.path} holds an unfinished run that differs in {', '.join(differing)}: "
+                    "go on with what it began with, choose another output=..., or --overwrite it"
+                )
+            saved = None
         if self._writes:
             with self._saving("the recipe"):
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -146,6 +147,7 @@ class RunFolder:
         best = self._best(metrics["validation"]["step"])
         manifest = open_checkpoint(best).manifest
         with self._saving("the checkpoint"):
+            (self.path / MANIFEST).unlink(missing_ok=True)  # of a model that this one replaces
             for source in best.iterdir():
                 if source.is_dir():
                     shutil.copytree(source, self.path / source.name, dirs_exist_ok=True)
@@ -159,16 +161,11 @@ class RunFolder:
     def _best(self, step: int) -> Path:
         return self.path / RESUME / f"best-{step}"
 
-    def _refuse_another(self, saved: Saved) -> None:
+    def _differing(self, saved: Saved) -> list[str]:
+        """What of this run is not as in the saved one."""
         there, here = flat(saved.facts["recipe"]), flat(_deciding(self._recipe))
         differing = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
-        if not differing and saved.facts["data"] != self._data:
-            differing = ["the rows themselves"]
-        if differing:
-            raise UserError(
-                f"{self.path} holds an unfinished run that differs in {', '.join(differing)}: "
-                "go on with what it began with, choose another output=..., or begin anew with --overwrite"
-            )
+        return differing or (["the rows themselves"] if saved.facts["data"] != self._data else [])
 
     def _trim_log(self, steps: int) -> None:
         """Drops lines of steps that the state does not hold, and what a kill tore."""

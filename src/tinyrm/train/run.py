@@ -57,7 +57,8 @@ def train(
 
     A run that was killed goes on from its last state, and ends with the weights that it would have had.
 
-    keep: write the checkpoint to the recipe's folder; a trial of a search keeps nothing.
+    overwrite: replace a finished model in the recipe's folder, or an unfinished run of another recipe.
+    keep: write the checkpoint to that folder; a trial of a search keeps nothing.
     materials: what runs of one process share. on_validation: told the step and the held-out
         metrics; what it raises ends the run.
 
@@ -75,9 +76,7 @@ def train(
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     device = accelerator.device
     watcher = watcher if accelerator.is_main_process else Silent()
-    folder = RunFolder(recipe, keeps=keep, writes=keep and accelerator.is_main_process)
-    folder.take(overwrite)
-    accelerator.wait_for_everyone()
+    folder = RunFolder(recipe, keeps=keep, writes=keep and accelerator.is_main_process, overwrite=overwrite)
 
     materials = materials or Materials()
     base, warm_facts = materials.base(recipe, watcher, device, folder)
@@ -109,6 +108,7 @@ def train(
         return Feed(read, model.packs, base.encoder.pad, below)
 
     held_out = HeldOut(mixture.held_out, feed(held_out_examples, "held-out"), recipe.prompt.template)
+    accelerator.wait_for_everyone()  # none looks for a finished model after another has begun
     saved = folder.begin(examples)
     start = Fitted()
     if saved:
