@@ -1,7 +1,7 @@
 """One training step at MiniLM's shape: DoRA beside LoRA and peft's, and the share of the machine's peak that full
 tuning reaches, into step.csv.
 
-python benchmarks/step.py [ROUNDS]
+python benchmarks/step.py [ROUNDS, 6]
 
 All steps take the same packed batch in one process, turn by turn; figures are medians. The share counts the operations
 of matrix products (attention's as well, and twice that backward), against the best float32 product measured in between.
@@ -106,4 +106,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 6)

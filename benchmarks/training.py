@@ -1,6 +1,6 @@
 """Training throughput of TinyRM beside the obvious ways, as ratios, into training-SHAPE.csv and .png.
 
-python benchmarks/training.py [--shape minilm|modernbert-base] [--rounds 3] [--only NAME ...]
+python benchmarks/training.py [--shape minilm|modernbert-base] [--rounds 2] [--only NAME ...]
 
 Every contender learns from the same clozes (random tokens; lengths drawn from a log-normal law fitted to the
 project's preference data, cut at 512) with the same model in its own process; rounds are interleaved, and a ratio
@@ -238,7 +238,7 @@ def plot(shape: str, rates: dict[str, list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="minilm")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     asked = parser.parse_args()
