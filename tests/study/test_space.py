@@ -195,7 +195,7 @@ def test_depths_reach_from_none_to_all_but_one(monkeypatch):
     import tinyrm.study.space as module
 
     for layers in range(1, 40):
-        monkeypatch.setattr(module, "_layers", lambda base, layers=layers: layers)
+        monkeypatch.setattr(module, "layers_of", lambda base, layers=layers: layers)
         depths = default_space(Recipe("x"))["model.frozen"]
         assert depths["low"] == 0
         assert depths["high"] == layers - 1

@@ -56,6 +56,16 @@ def load_base(name: str) -> Base:
     return Base(masked_lm, encoder, fresh_head=bool(missing))
 
 
+def layers_of(base: str) -> int:
+    """How many layers a model has; nothing but its config is read."""
+    from transformers import AutoConfig
+
+    try:
+        return int(AutoConfig.from_pretrained(resolve(base), trust_remote_code=False).num_hidden_layers)
+    except (OSError, ValueError) as problem:
+        raise UserError(f"cannot load the model {base!r}: {str(problem).splitlines()[0]}") from None
+
+
 def load_masked_lm(path: str, name: str) -> tuple[Any, set[str]]:
     """A masked LM without dropout, and the names of the weights that its checkpoint lacks."""
     from transformers import AutoConfig, AutoModelForMaskedLM

@@ -136,9 +136,9 @@ class Padded:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, near: int | None = None) -> Tensor:
         """Attention within each row: [rows, tokens, heads, size] of each -> the same shape."""
-        place = torch.arange(query.shape[1], device=query.device)
         mask = self._keys
         if near is not None:
+            place = torch.arange(query.shape[1], device=query.device)
             away = (place[:, None] - place).abs()
             mask = away <= near if mask is None else (mask & (away <= near)) | (away == 0)
         return _sdpa(query, key, value, mask)

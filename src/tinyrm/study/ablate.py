@@ -11,13 +11,14 @@ import numpy as np
 from ..config import Recipe
 from ..errors import UserError, require
 from ..evaluate.table import percent
-from ..model.families import family_of
+from ..model.base import layers_of
 from ..train.materials import Materials, Watcher
 from ..train.run import train
 from .ablation import Ablation, compare
 from .ablation_plot import plot
 from .ablation_runs import RECIPE, Run, append_run, digest_of_recipe, digest_of_rows, finished_runs
 from .ablation_table import to_csv, to_markdown
+from .files import written_at_once
 from .ingredients import variants, with_values
 
 RUNS = "runs.jsonl"
@@ -38,15 +39,12 @@ def ablate(recipe: Recipe, watcher: Watcher) -> Ablation:
             runs of another recipe or of other rows.
     """
     require("accelerate", "train")
-    from accelerate import PartialState
-
     recipe = with_values(recipe, {"data.seed": recipe.data_seed})
     materials = Materials()
     mixture = materials.mixture(recipe, watcher)
     if all(preference.tie for preference in mixture.held_out):
         raise UserError("every held-out pair is labelled a tie: there is nothing to be right or wrong about")
-    base, _ = materials.base(recipe, watcher, PartialState().device)
-    others = variants(recipe, len(family_of(base.masked_lm).layers()), recipe.ablation.ingredients)
+    others = variants(recipe, layers_of(recipe.model.base), recipe.ablation.ingredients)
     tried = {RECIPE: (recipe, {}), **{variant.name: (variant.recipe, variant.overrides) for variant in others}}
     seeds = range(recipe.seed, recipe.seed + recipe.ablation.seeds)
 
@@ -106,9 +104,8 @@ def _line(run: Run) -> str:
 def _publish(ablation: Ablation, folder: Path, drawn: bool) -> None:
     """Writes tables and picture so that a crash leaves the old file or the new one."""
     if drawn:
-        plot(ablation, folder / f"{PLOT}.partial")
-        (folder / f"{PLOT}.partial").replace(folder / PLOT)
+        with written_at_once(folder / PLOT) as path:
+            plot(ablation, path)
     for name, text in ((CSV, to_csv(ablation)), (MARKDOWN, to_markdown(ablation, PLOT if drawn else None))):
-        partial = folder / f"{name}.partial"
-        partial.write_text(text, "utf-8")
-        partial.replace(folder / name)
+        with written_at_once(folder / name) as path:
+            path.write_text(text, "utf-8")

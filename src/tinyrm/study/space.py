@@ -14,7 +14,7 @@ from optuna.trial import BaseTrial
 
 from ..config import Recipe
 from ..errors import UserError, nearest
-from ..model.base import resolve
+from ..model.base import layers_of
 from ..prompt import builtin
 from ..prompt.template import INSTRUCTIONS
 from .ingredients import value_of, with_values
@@ -118,7 +118,7 @@ def default_space(recipe: Recipe) -> dict[str, Any]:
 
     Alpha is the rank itself (LoRA's authors and PEFT) or twice it (DoRA's authors).
     """
-    top = _layers(recipe.model.base) - 1
+    top = layers_of(recipe.model.base) - 1
     # Depths spread evenly from none to all but one: the fewer there are, the more trials share a cached prefix.
     step = next((step for step in (1, 2, 3) if top % step == 0 and top // step < MOST_DEPTHS), 1)
     return {
@@ -137,15 +137,6 @@ def _instructions(recipe: Recipe) -> list[str]:
     template = builtin(kind)
     further = INSTRUCTIONS.get(domain, ()) if kind == "pair" else ()
     return [UNSET, *dict.fromkeys((template.instruction(None), template.instruction(domain), *further))]
-
-
-def _layers(base: str) -> int:
-    from transformers import AutoConfig
-
-    try:
-        return int(AutoConfig.from_pretrained(resolve(base), trust_remote_code=False).num_hidden_layers)
-    except (OSError, ValueError) as problem:
-        raise UserError(f"cannot load the model {base!r}: {str(problem).splitlines()[0]}") from None
 
 
 def _by_key(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

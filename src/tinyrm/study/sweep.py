@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib.util
 import math
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from ..config import Recipe, SweepConfig
 from ..errors import UserError
 from ..train.folder import write_recipe
 from ..train.materials import Materials, Watcher
+from .files import written_at_once
 from .ingredients import with_values
 from .space import Axis, short_names, shortened, space_of, suggest
 from .trials import best_of, finished, open_study, quiet_optuna, score_of, work
@@ -99,7 +97,7 @@ def write_report(recipe: Recipe, space: tuple[Axis, ...], trials: list[FrozenTri
     """The table of the trials, and the whole recipe of the best, ready for `tinyrm train`."""
     keys = [axis.key for axis in space]
     facts = ("accuracy", "log_loss", "step", "why")
-    with _written_at_once(recipe.folder / TRIALS) as path, path.open("w", encoding="utf-8", newline="") as file:
+    with written_at_once(recipe.folder / TRIALS) as path, path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["trial", "state", "score", *facts, "seconds", *keys])
         for trial in trials:
@@ -112,7 +110,7 @@ def write_report(recipe: Recipe, space: tuple[Axis, ...], trials: list[FrozenTri
         found = suggest(FixedTrial(best.params), space, recipe)
         name, output = f"{recipe.name}-best", str(recipe.folder / "best")
         found = replace(found, name=name, output=output, sweep=SweepConfig())
-        with _written_at_once(recipe.folder / BEST) as path:
+        with written_at_once(recipe.folder / BEST) as path:
             write_recipe(path, found)
 
 
@@ -122,15 +120,7 @@ def _plot(study: optuna.Study, recipe: Recipe, space: tuple[Axis, ...], watcher:
         return
     from .sweep_plots import plot_importance, plot_parallel
 
-    with _written_at_once(recipe.folder / IMPORTANCE) as path:
+    with written_at_once(recipe.folder / IMPORTANCE) as path:
         plot_importance(study, space, path)
-    with _written_at_once(recipe.folder / PARALLEL) as path:
+    with written_at_once(recipe.folder / PARALLEL) as path:
         plot_parallel(finished(study), space, path)
-
-
-@contextlib.contextmanager
-def _written_at_once(path: Path) -> Iterator[Path]:
-    """A path to write to, which then takes the place of the file: other workers may write it too."""
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
-    yield partial
-    partial.replace(path)

@@ -179,9 +179,7 @@ class RunFolder:
         try:
             yield
         except (OSError, SafetensorError) as problem:
-            full = getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(
-                problem
-            )
+            full = getattr(problem, "errno", None) in FULL or "No space" in str(problem)
             reason = "the disk is full" if full else getattr(problem, "strerror", None) or str(problem)
             raise UserError(
                 f"{what} could not be saved in {self.path}: {reason}. The last state before it is whole: "
