@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from tinyrm.config import DataConfig, DomainRule, Source
+from tinyrm.config import DataConfig, DomainRule, MadeConfig, Source
 from tinyrm.data import load_mixture
+from tinyrm.data.made.requests import texts
 from tinyrm.errors import UserError
 
 
@@ -127,3 +128,45 @@ def test_mistakes_in_the_recipe(root):
     )
     with pytest.raises(UserError, match="no row of the mixture is left"):
         mix(root, Source("same.jsonl"))
+
+
+def test_a_held_out_source_is_never_trained_on_and_keeps_its_prompts_to_itself(root):
+    theirs = write(root, "apart.jsonl", 12, domain="chat")
+    shared = [{**row, "chosen": "another answer"} for row in theirs[:3]]
+    (root / "shared.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shared))
+    sources = (Source("own.jsonl"), Source("shared.jsonl"))
+    mixture = mix(root, *sources, held_out=(Source("apart.jsonl", rows=10),))
+    assert [row.source for row in mixture.held_out].count("apart") == 10
+    assert not {row.prompt for row in mixture.train} & {row.prompt for row in mixture.held_out}
+    assert mixture.facts["sources"]["apart"]["train"] == 0
+    assert mixture.facts["held_out"] == len(mixture.held_out)
+
+
+def test_what_is_made_comes_from_training_rows_alone_and_is_told(root):
+    write(root, "chat.jsonl", 40, domain="chat")
+    mixture = mix(root, Source("chat.jsonl"), made=MadeConfig(refusals=40))
+    made = [row for row in mixture.train if row.source == "made-refusals"]
+    assert mixture.facts["sources"]["made-refusals"]["train"] == len(made) == 40
+    assert not {row.prompt for row in made} & {row.prompt for row in mixture.held_out}
+    assert {row.prompt for row in made} & {row.prompt for row in mixture.train if row.source == "chat"}
+
+
+def test_made_rows_pass_the_leak_check(root):
+    harmful = texts("harmful_questions")[0]
+    write(root, "chat.jsonl", 40, domain="chat")
+    (root / "benchmark.jsonl").write_text(json.dumps({"prompt": harmful}) + "\n")
+    kept = {
+        checked: {row.prompt[0].content for row in mixture.train}
+        for checked in (True, False)
+        for mixture in [
+            mix(
+                root,
+                Source("chat.jsonl"),
+                made=MadeConfig(refusals=900),
+                leak_check=checked,
+                leak_files=("benchmark.jsonl",),
+            )
+        ]
+    }
+    assert harmful in kept[False]
+    assert harmful not in kept[True]

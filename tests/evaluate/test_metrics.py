@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.evaluate.metrics import brier, expected_calibration_error, log_loss
+from tinyrm.evaluate.metrics import brier, log_loss
+from tinyrm.model.calibration import expected_calibration_error
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=50).map(np.array)
 

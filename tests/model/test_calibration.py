@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.model.calibration import fit_temperature, sigmoid
+from tinyrm.model.calibration import Calibration, fit_temperature, sigmoid
 
 
 @given(st.floats(allow_nan=False))
@@ -51,3 +51,8 @@ def test_it_is_never_worse_than_no_temperature(pairs):
 def test_where_there_is_nothing_to_learn_the_temperature_is_one():
     assert fit_temperature(np.array([]), np.array([])) == 1.0
     assert fit_temperature(np.zeros(5), np.ones(5)) == 1.0
+
+
+def test_a_domain_without_a_temperature_has_the_general_one():
+    calibration = Calibration(2.0, domains={"chat": 3.0})
+    assert [calibration.temperature_of(domain) for domain in ("chat", "safety", None)] == [3.0, 2.0, 2.0]

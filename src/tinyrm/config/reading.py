@@ -38,8 +38,9 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     """A checked recipe from nested plain values; `where` names them in errors."""
     data = values.get("data")
-    if isinstance(data, dict) and "train" in data:
-        data["train"] = _sources(data["train"])
+    for key in ("train", "held_out"):
+        if isinstance(data, dict) and key in data:
+            data[key] = _sources(data[key])
     _refuse_unknown(Recipe, values, where, "")
     try:
         recipe = msgspec.convert(values, Recipe, strict=True)
@@ -74,9 +75,9 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _sources(train: Any) -> Any:
-    """`data.train` may be one path or a list of paths, instead of tables with a `path`."""
-    listed = [train] if isinstance(train, str) else train
+def _sources(named: Any) -> Any:
+    """Sources may be one path or a list of paths, instead of tables with a `path`."""
+    listed = [named] if isinstance(named, str) else named
     return (
         [{"path": item} if isinstance(item, str) else item for item in listed] if isinstance(listed, list) else listed
     )
@@ -110,8 +111,10 @@ def _check(recipe: Recipe, where: str) -> None:
     data, prompt, model, warmup, train = recipe.data, recipe.prompt, recipe.model, recipe.warmup, recipe.train
     bounds: tuple[tuple[str, float, float, float], ...] = (
         *(("data.train.rows", source.rows, 1, 1e12) for source in data.train if source.rows is not None),
+        *(("data.held_out.rows", source.rows, 1, 1e12) for source in data.held_out if source.rows is not None),
         ("data.validation", data.validation, 0.0, 0.9),
         ("data.validation_rows", data.validation_rows, 1, 1e9),
+        *((f"data.made.{kind}", count, 0, 1e9) for kind, count in dataclasses.asdict(data.made).items()),
         ("prompt.max_length", prompt.max_length, 32, 65536),
         ("prompt.general", prompt.general, 0.0, 1.0),
         ("model.frozen", model.frozen, 0, 1000),

@@ -41,6 +41,20 @@ class DomainRule:
 
 
 @dataclass(frozen=True)
+class MadeConfig:
+    """How many pairs to make of each kind, where real ones are thin (`data/made`)."""
+
+    neighbours: int = 0
+    """An answer to the prompt against a good answer to a similar one; from the chat rows."""
+    refusals: int = 0
+    """Refusals of bad requests that should win and of good ones that should not, in equal number."""
+    planted: int = 0
+    """Right solutions against the same with one wrong result; from the reasoning rows."""
+    styles: int = 0
+    """Chat rows with the Markdown or the length of one side changed, the label kept."""
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """What to train and validate on."""
 
@@ -56,10 +70,14 @@ class DataConfig:
     """Share of the prompts held out for validation."""
     validation_rows: int = 2000
     """At most so many held-out pairs."""
+    held_out: tuple[Source, ...] = ()
+    """Sources that are validated on whole and never trained on, beside that share: what carries over to data
+    that the model has not seen the like of. Training rows that share a prompt with them are dropped."""
     leak_check: bool = True
     """Drop training rows whose prompt stands in a benchmark."""
     leak_files: tuple[str, ...] = ()
     """Further files of prompts to keep out, beside the benchmarks whose fingerprints ship with the package."""
+    made: MadeConfig = field(default_factory=MadeConfig)
     seed: int | None = None
     """Seed of what is drawn, held out and written under the general instruction; the recipe's own if unset.
     Set it, and runs of several seeds learn from the same rows and are judged on the same rows."""

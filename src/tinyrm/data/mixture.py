@@ -15,8 +15,9 @@ from ..errors import UserError
 from ..types import Preference
 from .leaks import Fingerprints, read_prompts, shipped_fingerprints
 from .load import load_preferences
+from .made import make
 from .rows import is_hub_name
-from .split import deduplicate, split_by_prompt
+from .split import deduplicate, prompt_key, split_by_prompt
 
 
 @dataclass(frozen=True)
@@ -41,39 +42,51 @@ def load_mixture(config: DataConfig, seed: int, notice: Callable[[str], None]) -
     """
     if not config.train:
         raise UserError("the recipe names nothing to train on: give it, as in data.train=pairs.jsonl")
-    preferences, read, bad = _read(config, seed, notice)
-    preferences, duplicates = deduplicate(preferences)
+    preferences, read, bad = _read(config.train, config, seed, notice)
+    apart, read_apart, bad_apart = _read(config.held_out, config, seed, notice)
+    (preferences, duplicates), (apart, _) = deduplicate(preferences), deduplicate(apart)
     if duplicates:
         notice(f"{duplicates:,} duplicate or contradictory pairs dropped")
     leaked: dict[str, dict[str, int]] = {}
     if config.leak_check:
         preferences, leaked = _without_leaks(preferences, config)
+        apart, _ = _without_leaks(apart, config)
     if leaked:
         counts = ", ".join(f"{source} {sum(kinds.values()):,}" for source, kinds in leaked.items())
         notice(f"{sum(sum(kinds.values()) for kinds in leaked.values()):,} rows of benchmark prompts dropped: {counts}")
     if not preferences:
         raise UserError("no row of the mixture is left once duplicates and benchmark prompts are dropped")
+    unseen = {prompt_key(preference.prompt) for preference in apart}
+    preferences = [preference for preference in preferences if prompt_key(preference.prompt) not in unseen]
     train, held_out = split_by_prompt(preferences, config.validation, config.validation_rows, seed)
+    held_out += apart
+    made = make(train, config.made, seed)
+    if made and config.leak_check:
+        made, leaked_made = _without_leaks(made, config)
+        leaked |= leaked_made
+    train += made
     facts = {
-        "read": read,
-        "bad": bad,
+        "read": read + read_apart,
+        "bad": bad + bad_apart,
         "duplicates": duplicates,
         "leaked": leaked,
         "train": len(train),
         "held_out": len(held_out),
-        "domains": dict(Counter(preference.domain or "none" for preference in preferences).most_common()),
+        "domains": dict(Counter(preference.domain or "none" for preference in train + held_out).most_common()),
         "sources": _facts_by_source(train, held_out),
     }
     return Mixture(train, held_out, facts)
 
 
-def _read(config: DataConfig, seed: int, notice: Callable[[str], None]) -> tuple[list[Preference], int, int]:
-    """All rows wanted of all sources, and how many were read and were bad."""
+def _read(
+    sources: Iterable[Source], config: DataConfig, seed: int, notice: Callable[[str], None]
+) -> tuple[list[Preference], int, int]:
+    """All rows wanted of some sources, and how many were read and were bad."""
     preferences: list[Preference] = []
     domains: Counter[str] = Counter()
     unplaced: Counter[str] = Counter()
     read = bad = 0
-    for source in config.train:
+    for source in sources:
         path = _located(source.path, config.root)
         loaded = load_preferences(
             path,
@@ -97,7 +110,7 @@ def _read(config: DataConfig, seed: int, notice: Callable[[str], None]) -> tuple
         counts = ", ".join(f"{source} {count:,}" for source, count in unplaced.most_common())
         left_out = " and are left out" if config.only is not None else ""
         notice(f"{unplaced.total():,} rows have no domain{left_out}: {counts}")
-    if not preferences:
+    if domains and not preferences:
         raise UserError(f"data.only = {config.only!r} leaves no row; domains found: {', '.join(sorted(domains))}")
     return preferences, read, bad
 

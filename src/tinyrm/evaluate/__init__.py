@@ -7,7 +7,7 @@ from .benchmarks import BENCHMARKS, Benchmark
 from .bootstrap import Resampled, Score, Statistic, bootstrap
 from .evaluation import Baseline, Evaluation, evaluate
 from .judging import Judge, Judged, judge_preferences
-from .metrics import Calibration, brier, calibration, expected_calibration_error, log_loss
+from .metrics import Calibration, brier, calibration, log_loss
 
 __all__ = [
     "BASELINES",
@@ -25,7 +25,6 @@ __all__ = [
     "brier",
     "calibration",
     "evaluate",
-    "expected_calibration_error",
     "judge_preferences",
     "log_loss",
     "longer_wins",

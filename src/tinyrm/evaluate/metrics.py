@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyrm.model.calibration import expected_calibration_error
+
 from .judging import Floats, Judged
 
 SMALLEST_P = 1e-12
@@ -38,14 +40,3 @@ def log_loss(p: Floats) -> float:
 def brier(p: Floats) -> float:
     """Mean of (1 - p)^2; a judge without an opinion has 0.25."""
     return float(np.square(1 - p).mean())
-
-
-def expected_calibration_error(p: Floats, credit: Floats, bins: int = 10) -> float:
-    """Sum over bins b of n_b / n * |mean credit in b - mean confidence in b|.
-
-    Confidence is max(p, 1 - p), so the equally wide bins part [0.5, 1].
-    """
-    confidence = np.maximum(p, 1 - p)
-    bin_of = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(bin_of, weights=credit - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(p))

@@ -102,7 +102,7 @@ class RewardModel:
         clozes, odds = self._odds(kind, questions, _per(2, progress))
         calibration = self._calibration(kind)
         verdicts = []
-        for i in range(0, len(clozes), 2):
+        for i, domain in zip(range(0, len(clozes), 2), named, strict=True):
             first, second = clozes[i], clozes[i + 1]
             if kind == "pair":
                 shown = (float(odds[i]), -float(odds[i + 1]))
@@ -116,7 +116,8 @@ class RewardModel:
                     "a": first.cut.get("response", 0),
                     "b": second.cut.get("response", 0),
                 }
-            p, p_first, p_second = (sigmoid(x / calibration.temperature) for x in (logit, *shown))
+            temperature = calibration.temperature_of(domain)
+            p, p_first, p_second = (sigmoid(x / temperature) for x in (logit, *shown))
             verdicts.append(Verdict(p, logit, p_first, p_second, {name: n for name, n in cut.items() if n}))
         return verdicts
 
@@ -137,8 +138,8 @@ class RewardModel:
         clozes, odds = self._odds("single", questions, progress)
         calibration = self._calibration("single")
         return [
-            Reward(float(x), sigmoid((float(x) - calibration.offset) / calibration.temperature), cloze.cut)
-            for cloze, x in zip(clozes, odds, strict=True)
+            Reward(float(x), sigmoid((float(x) - calibration.offset) / calibration.temperature_of(domain)), cloze.cut)
+            for cloze, x, domain in zip(clozes, odds, named, strict=True)
         ]
 
     def _odds(

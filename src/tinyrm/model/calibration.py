@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,6 +11,7 @@ import numpy as np
 @dataclass(frozen=True)
 class Calibration:
     """temperature: divides log-odds. offset: reward of a typical response, subtracted from a single reward.
+    domains: temperatures of their own for callers who name the domain.
 
     `sigmoid((reward - offset) / temperature)` is then the probability that a response is preferred
     to a typical one of the held-out data.
@@ -17,6 +19,10 @@ class Calibration:
 
     temperature: float = 1.0
     offset: float = 0.0
+    domains: Mapping[str, float] = field(default_factory=dict)
+
+    def temperature_of(self, domain: str | None) -> float:
+        return self.domains.get(domain or "", self.temperature)
 
 
 def sigmoid(x: float) -> float:
@@ -47,3 +53,15 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
         else:
             low = left
     return float(np.exp((low + high) / 2))
+
+
+def expected_calibration_error(p: np.ndarray, credit: np.ndarray, bins: int = 10) -> float:
+    """Sum over bins b of n_b / n * |mean credit in b - mean confidence in b|.
+
+    p [n]: probability given to the chosen response; credit [n]: 1 right, 0 wrong, 0.5 undecided.
+    Confidence is max(p, 1 - p), so the equally wide bins part [0.5, 1].
+    """
+    confidence = np.maximum(p, 1 - p)
+    bin_of = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(bin_of, weights=credit - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(p))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.calibration import Calibration, fit_temperature
-from ..types import Preference
+from ..model.calibration import Calibration, expected_calibration_error, fit_temperature, sigmoid
+from ..types import DOMAINS, Preference
 from .batches import Feed
 from .loop import judge
 from .objectives import preference_logit
@@ -41,25 +41,64 @@ class HeldOut:
         found = validation_metrics(logits, self.rows)
         if (found["score"], -found["log_loss"]) > (self.best["score"], -self.best["log_loss"]):
             self.best, self.logits = {**found, "step": step}, logits
-            enough = len(logits) >= FEWEST_TO_CALIBRATE
-            temperature = fit_temperature(logits, self._feed.examples.target) if enough else 1.0
-            self.calibration = Calibration(temperature, float(odds.mean()) if self._kind == "single" else 0.0)
+            offset = float(odds.mean()) if self._kind == "single" else 0.0
+            self.calibration = calibrate(logits, self._feed.examples.target, self.rows, offset)
+            self.best["calibration"] = calibration_metrics(logits, self.rows, self.calibration)
         return found
 
 
+def calibrate(logits: np.ndarray, targets: np.ndarray, held_out: Sequence[Preference], offset: float) -> Calibration:
+    """One temperature for all and one for each domain of enough rows."""
+    names = np.asarray([p.domain or "" for p in held_out])
+    parts = {"": np.ones(len(names), dtype=bool)} | {name: names == name for name in DOMAINS}
+    found = {
+        name: round(fit_temperature(logits[part], targets[part]), 4)
+        for name, part in parts.items()
+        if part.sum() >= FEWEST_TO_CALIBRATE
+    }
+    return Calibration(found.pop("", 1.0), offset, found)
+
+
+def calibration_metrics(
+    logits: np.ndarray, held_out: Sequence[Preference], calibration: Calibration
+) -> dict[str, dict[str, float]]:
+    """Temperature, and expected calibration error before and after it, over all decided rows and by domain."""
+    decided = np.asarray([not p.tie for p in held_out], dtype=bool)
+    names = np.asarray([p.domain or "" for p in held_out])
+    credit = (logits > 0) + 0.5 * (logits == 0)
+
+    def error(part: np.ndarray, temperature: float) -> float:
+        p = np.asarray([sigmoid(x / temperature) for x in logits[part]])
+        return round(expected_calibration_error(p, credit[part]), 4)
+
+    parts = {"all": (decided, calibration.temperature)}
+    parts |= {name: (decided & (names == name), temperature) for name, temperature in calibration.domains.items()}
+    return {
+        name: {"temperature": temperature, "ece_before": error(part, 1.0), "ece_after": error(part, temperature)}
+        for name, (part, temperature) in parts.items()
+        if part.any()
+    }
+
+
 def validation_metrics(logits: np.ndarray, held_out: Sequence[Preference]) -> dict[str, Any]:
-    """Accuracy (a tied judgement counts half; labelled ties are left out), log loss in nats, and the same by domain.
+    """Accuracy (a tied judgement counts half; labelled ties are left out), log loss in nats, and the same
+    by domain and by source.
 
     logits [n]: log-odds that the chosen response is better. `score` is the mean of the domains'
     accuracies, by which the best checkpoint is chosen, so that a large domain does not decide alone.
     """
     decided = np.asarray([not p.tie for p in held_out], dtype=bool)
-    names = np.asarray([p.domain or "none" for p in held_out])
-    domains = {name: _part(logits[decided & (names == name)]) for name in sorted(set(names[decided]))}
+
+    def parts(names: list[str]) -> dict[str, dict[str, Any]]:
+        of = np.asarray(names)
+        return {name: _part(logits[decided & (of == name)]) for name in sorted(set(of[decided]))}
+
+    domains = parts([p.domain or "none" for p in held_out])
     return {
         "score": float(np.mean([part["accuracy"] for part in domains.values()])) if domains else 0.0,
         **_part(logits[decided]),
         "domains": domains,
+        "sources": parts([p.source or "none" for p in held_out]),
     }
 
 
