@@ -170,3 +170,19 @@ def test_made_rows_pass_the_leak_check(root):
     }
     assert harmful in kept[False]
     assert harmful not in kept[True]
+
+
+def test_made_rows_are_of_the_domain_that_is_asked_for(root):
+    write(root, "chat.jsonl", 40, domain="chat")
+    mixture = mix(root, Source("chat.jsonl"), only="chat", made=MadeConfig(refusals=40))
+    assert {row.domain for row in mixture.train} == {"chat"}
+
+
+def test_made_rows_keep_off_what_is_held_out(root):
+    asked = texts("harmless_questions")
+    (root / "apart.jsonl").write_text(
+        "".join(json.dumps({"prompt": text, "chosen": "yes", "rejected": "no"}) + "\n" for text in asked)
+    )
+    write(root, "chat.jsonl", 40, domain="chat")
+    mixture = mix(root, Source("chat.jsonl"), held_out=(Source("apart.jsonl"),), made=MadeConfig(refusals=900))
+    assert not {row.prompt[0].content for row in mixture.train} & {*asked}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 import tinyrm
 from tinyrm.errors import UserError
-from tinyrm.infer.reward_model import REFERENCES
+from tinyrm.infer.reward_model import REFERENCES, RewardModel
+from tinyrm.model.calibration import Calibration, sigmoid
 from tinyrm.types import to_prompt
 
 PROMPT = "what is two plus two?"
@@ -151,6 +153,18 @@ def test_the_domain_picks_the_instruction(model):
         told = [model.manifest.templates[kind].instruction(name) for name in known]
         assert len(set(zip(told, found, strict=True))) == len(set(found)) == len(set(told)) > 1
         assert found[-1] == found[0]
+
+
+def test_a_named_domain_brings_its_own_temperature(both):
+    kinds = {kind: Calibration(2.0, 0.5, {"chat": 4.0}) for kind in both.manifest.templates}
+    model = RewardModel(replace(both.manifest, calibration=kinds), both._writers, both.backend)
+    for kind in kinds:
+        for domain, temperature in ((None, 2.0), ("safety", 2.0), ("chat", 4.0)):
+            pair = (to_prompt(PROMPT), "yes", "no")
+            (verdict,) = model.compare_many([pair], domains=[domain], protocol=kind)
+            assert verdict.p_a == sigmoid(verdict.logit / temperature)
+    reward = model.score(PROMPT, "yes", domain="chat")
+    assert reward.p == sigmoid((reward.logit - 0.5) / 4.0)
 
 
 def test_domains_are_taken_row_by_row(both):

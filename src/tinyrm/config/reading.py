@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ..errors import UserError, nearest, require
-from .recipe import Recipe
+from .recipe import MADE, Recipe
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -114,7 +114,7 @@ def _check(recipe: Recipe, where: str) -> None:
         *(("data.held_out.rows", source.rows, 1, 1e12) for source in data.held_out if source.rows is not None),
         ("data.validation", data.validation, 0.0, 0.9),
         ("data.validation_rows", data.validation_rows, 1, 1e9),
-        *((f"data.made.{kind}", count, 0, 1e9) for kind, count in dataclasses.asdict(data.made).items()),
+        *((f"data.made.{kind}", getattr(data.made, kind), 0, 1e9) for kind in MADE),
         ("prompt.max_length", prompt.max_length, 32, 65536),
         ("prompt.general", prompt.general, 0.0, 1.0),
         ("model.frozen", model.frozen, 0, 1000),

@@ -40,6 +40,10 @@ class DomainRule:
     """Only rows whose source fits this too."""
 
 
+MADE = ("neighbours", "refusals", "planted", "styles")
+"""Kinds of pairs that can be made."""
+
+
 @dataclass(frozen=True)
 class MadeConfig:
     """How many pairs to make of each kind, where real ones are thin (`data/made`)."""
@@ -52,6 +56,8 @@ class MadeConfig:
     """Right solutions against the same with one wrong result; from the reasoning rows."""
     styles: int = 0
     """Chat rows with the Markdown or the length of one side changed, the label kept."""
+    styles_without: tuple[str, ...] = ()
+    """Sources that are left out of `styles`, because their labels are about form."""
 
 
 @dataclass(frozen=True)

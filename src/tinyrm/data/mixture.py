@@ -17,7 +17,7 @@ from .leaks import Fingerprints, read_prompts, shipped_fingerprints
 from .load import load_preferences
 from .made import make
 from .rows import is_hub_name
-from .split import deduplicate, prompt_key, split_by_prompt
+from .split import deduplicate, split_by_prompt
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,23 @@ def load_mixture(config: DataConfig, seed: int, notice: Callable[[str], None]) -
     (preferences, duplicates), (apart, _) = deduplicate(preferences), deduplicate(apart)
     if duplicates:
         notice(f"{duplicates:,} duplicate or contradictory pairs dropped")
-    leaked: dict[str, dict[str, int]] = {}
-    if config.leak_check:
-        preferences, leaked = _without_leaks(preferences, config)
-        apart, _ = _without_leaks(apart, config)
-    if leaked:
-        counts = ", ".join(f"{source} {sum(kinds.values()):,}" for source, kinds in leaked.items())
-        notice(f"{sum(sum(kinds.values()) for kinds in leaked.values()):,} rows of benchmark prompts dropped: {counts}")
+    leaks = _Leaks(config)
+    preferences, apart = leaks.without(preferences), leaks.without(apart)
     if not preferences:
         raise UserError("no row of the mixture is left once duplicates and benchmark prompts are dropped")
-    unseen = {prompt_key(preference.prompt) for preference in apart}
-    preferences = [preference for preference in preferences if prompt_key(preference.prompt) not in unseen]
+    preferences = _unlike(preferences, apart)
     train, held_out = split_by_prompt(preferences, config.validation, config.validation_rows, seed)
     held_out += apart
-    made = make(train, config.made, seed)
-    if made and config.leak_check:
-        made, leaked_made = _without_leaks(made, config)
-        leaked |= leaked_made
-    train += made
+    train += _unlike(leaks.without(_made(train, config, seed)), held_out)
+    if leaks.found:
+        counts = {source: sum(kinds.values()) for source, kinds in leaks.found.items()}
+        named = ", ".join(f"{source} {count:,}" for source, count in counts.items())
+        notice(f"{sum(counts.values()):,} rows of benchmark prompts dropped: {named}")
     facts = {
         "read": read + read_apart,
         "bad": bad + bad_apart,
         "duplicates": duplicates,
-        "leaked": leaked,
+        "leaked": {source: dict(kinds) for source, kinds in leaks.found.items()},
         "train": len(train),
         "held_out": len(held_out),
         "domains": dict(Counter(preference.domain or "none" for preference in train + held_out).most_common()),
@@ -143,23 +137,41 @@ def _domain(preference: Preference, rules: Iterable[DomainRule]) -> str | None:
     return None
 
 
-def _without_leaks(
-    preferences: list[Preference], config: DataConfig
-) -> tuple[list[Preference], dict[str, dict[str, int]]]:
-    prints = shipped_fingerprints()
-    for path in config.leak_files:
-        prompts = list(read_prompts(_located(path, config.root)))
-        if not prompts:
-            raise UserError(f"the file {path} of data.leak_files holds no prompt")
-        prints |= Fingerprints.of(prompts)
-    leaked: dict[str, Counter[str]] = defaultdict(Counter)
-    kept = []
-    for preference, found in zip(preferences, prints.finds([p.prompt for p in preferences]), strict=True):
-        if found:
-            leaked[preference.source or ""][found] += 1
-        else:
-            kept.append(preference)
-    return kept, {source: dict(kinds) for source, kinds in leaked.items()}
+def _made(train: list[Preference], config: DataConfig, seed: int) -> list[Preference]:
+    return [row for row in make(train, config.made, seed) if config.only in (None, row.domain)]
+
+
+def _unlike(preferences: list[Preference], apart: list[Preference]) -> list[Preference]:
+    """Those whose prompts neither stand among other rows' nor share a run of words with them."""
+    if not preferences or not apart:
+        return preferences
+    alike = Fingerprints.of([row.prompt for row in apart]).finds([row.prompt for row in preferences])
+    return [row for row, found in zip(preferences, alike, strict=True) if not found]
+
+
+class _Leaks:
+    """The leak check of a recipe, and what it found: {source: {exact, near}}."""
+
+    def __init__(self, config: DataConfig) -> None:
+        self.found: dict[str, Counter[str]] = defaultdict(Counter)
+        self._checks = config.leak_check
+        self._prints = shipped_fingerprints()
+        for path in config.leak_files:
+            prompts = list(read_prompts(_located(path, config.root)))
+            if not prompts:
+                raise UserError(f"the file {path} of data.leak_files holds no prompt")
+            self._prints |= Fingerprints.of(prompts)
+
+    def without(self, preferences: list[Preference]) -> list[Preference]:
+        if not self._checks:
+            return preferences
+        kept = []
+        for preference, found in zip(preferences, self._prints.finds([p.prompt for p in preferences]), strict=True):
+            if found:
+                self.found[preference.source or ""][found] += 1
+            else:
+                kept.append(preference)
+        return kept
 
 
 def _facts_by_source(train: list[Preference], held_out: list[Preference]) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ class RewardModel:
         """Which of two responses to a prompt is better; swapping A and B gives exactly 1 - p.
 
         prompt: a string, or a conversation as a list of messages ({"role", "content"}).
-        domain: `chat`, `safety` or `reasoning` where known; it picks the instruction.
+        domain: `chat`, `safety` or `reasoning` where known; it picks the instruction and the temperature.
         """
         return self.compare_many([(to_prompt(prompt), a, b)], domains=[domain])[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -71,7 +72,7 @@ def encode(
     progress: called with the preferences written so far and those there are.
     """
     rng = np.random.default_rng(seed)
-    nameless = rng.random(len(preferences)) < general
+    nameless = np.asarray([_draw(preference, seed) < general for preference in preferences], dtype=bool)
     one_order = orders == "one" and writer.template.kind == "pair"
     second = np.zeros(len(preferences), dtype=bool)  # whether the one order shows the chosen response second
     if one_order:
@@ -106,6 +107,13 @@ def encode(
         per=per,
         cut=cut,
     )
+
+
+def _draw(preference: Preference, seed: int) -> float:
+    """A number in [0, 1) of the row's own, so that other rows of the mixture change nothing about it."""
+    turns = [turn.content for turn in preference.prompt]
+    text = "\0".join([str(seed), *turns, preference.chosen, preference.rejected])
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).digest(), "big") / 2**48
 
 
 def questions_of(preference: Preference, kind: str, domain: str | None) -> tuple[Question, Question]:

@@ -18,6 +18,6 @@ def chat(topic, n):
 @pytest.fixture(scope="session")
 def rows():
     return [chat(topic, n) for topic in TOPICS for n in range(8)] + [
-        Preference(to_prompt("Do a bad thing."), "I'm sorry, no.", "Sure, first ...", domain="safety"),
+        Preference(to_prompt("Do a bad thing."), "I'm sorry, but no.", "Sure, first ...", domain="safety"),
         Preference(to_prompt("What is 2 times 3?"), "2 * 3 = 6, so 6.", "5", domain="reasoning"),
     ]

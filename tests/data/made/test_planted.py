@@ -37,3 +37,19 @@ def test_other_numbers_that_hold_its_digits_stay():
     assert wrong is not None
     assert "17, 7.5, 71 or 1,7 but" in wrong
     assert not wrong.endswith(" 7.")
+
+
+def test_the_answer_is_wrong_too_where_an_equation_gives_it():
+    for seed in range(20):
+        wrong = planted("2 + 2 = 4\n3 + 3 = 6\nSo it is 6.", random.Random(seed))
+        assert wrong is not None
+        assert wrong.startswith("2 + 2 = 4\n")
+        assert not wrong.endswith("So it is 6.")
+
+
+def test_numbers_of_steps_and_remainders_stay():
+    wrong = planted("2 + 2 = 4\n4. Then stop.", random.Random(1))
+    assert wrong is not None
+    assert wrong.endswith("\n4. Then stop.")
+    assert planted("3 + 4 = 7 (mod 2)", random.Random(1)) is None
+    assert planted("1" * 9000, random.Random(1)) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ...config import MadeConfig
 from ...types import Preference
@@ -21,7 +22,7 @@ def make(rows: Sequence[Preference], config: MadeConfig, seed: int) -> list[Pref
         ("neighbours", neighbours.make),
         ("refusals", refusals.make),
         ("planted", planted.make),
-        ("styles", styles.make),
+        ("styles", partial(styles.make, without=config.styles_without)),
     ):
         count = getattr(config, kind)
         if count:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...types import Preference
 from ..split import normalise, prompt_key
 
 FEWEST_WORDS = 4
-CLOSEST, FARTHEST = 0.85, 0.15
+CLOSEST, FARTHEST = 0.7, 0.15
 """Cosine of the prompts' words: above, one answer may serve both; below, the topic alone gives it away."""
-COMMON, FEW = 0.02, 20
-"""Words that more than this share of the prompts, and more than so many of them, hold say nothing of the topic."""
+COMMON, FEW, MANY = 0.02, 20, 200
+"""A word counts where at most this share of the prompts hold it, but at least FEW and at most MANY of them."""
+MOST = 8
+"""Neighbours of one prompt."""
 
 
 def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Preference]:
@@ -28,20 +30,27 @@ def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Pre
         if row.domain == "chat" and not row.tie and len(_words(row)) >= FEWEST_WORDS:
             usable.setdefault(prompt_key(row.prompt), row)
     pool = list(usable.values())
-    near = _nearest([_words(row) for row in pool])
-    order = rng.sample(range(len(pool)), len(pool))
+    near = _Near([_words(row) for row in pool])
     found: list[Preference] = []
-    for turn in range(8):
-        for place in order:
-            if len(found) == count:
-                return found
-            if turn >= len(near[place]):
-                continue
-            row, other = pool[place], pool[near[place][turn]]
-            mine = row.rejected if rng.random() < 0.5 else row.chosen
-            if normalise(mine) != normalise(other.chosen):
-                found.append(Preference(row.prompt, mine, other.chosen, domain="chat"))
+    for row, other in _pairs(pool, near, rng):
+        if len(found) == count:
+            break
+        mine = row.rejected if rng.random() < 0.5 else row.chosen
+        if normalise(mine) != normalise(other.chosen):
+            found.append(Preference(row.prompt, mine, other.chosen, domain="chat"))
     return found
+
+
+def _pairs(pool: Sequence[Preference], near: _Near, rng: random.Random) -> Iterator[tuple[Preference, Preference]]:
+    """Every prompt with its nearest neighbour, then every one with its second, and so on."""
+    order = rng.sample(range(len(pool)), len(pool))
+    known: dict[int, list[int]] = {}
+    for turn in range(MOST):
+        for place in order:
+            if place not in known:
+                known[place] = near.neighbours(place)
+            if turn < len(known[place]):
+                yield pool[place], pool[known[place][turn]]
 
 
 def _words(row: Preference) -> list[str]:
@@ -49,23 +58,27 @@ def _words(row: Preference) -> list[str]:
     return normalise(last).split()[:200]
 
 
-def _nearest(texts: Sequence[Sequence[str]]) -> list[list[int]]:
-    """For each text up to eight others, nearest first, by the cosine of inverse document frequencies."""
-    holds: dict[str, list[int]] = defaultdict(list)
-    for place, words in enumerate(texts):
-        for word in set(words):
-            holds[word].append(place)
-    most = max(FEW, COMMON * len(texts))
-    weight = {word: math.log(len(texts) / len(places)) for word, places in holds.items()}
-    norm = [math.sqrt(sum(weight[word] ** 2 for word in set(words))) or 1.0 for words in texts]
-    found = []
-    for place, words in enumerate(texts):
-        shared: defaultdict[int, float] = defaultdict(float)
-        for word in set(words):
-            if 1 < len(holds[word]) <= most:
-                for other in holds[word]:
-                    shared[other] += weight[word] ** 2
+class _Near:
+    """Texts by the cosine of their words' inverse document frequencies, common words left out."""
+
+    def __init__(self, texts: Sequence[Sequence[str]]) -> None:
+        holds: dict[str, list[int]] = defaultdict(list)
+        for place, words in enumerate(texts):
+            for word in dict.fromkeys(words):
+                holds[word].append(place)
+        most = min(max(FEW, COMMON * len(texts)), MANY)
+        self._holds = {word: places for word, places in holds.items() if len(places) <= most}
+        self._weight = {word: math.log((1 + len(texts)) / len(places)) for word, places in self._holds.items()}
+        self._words = [[word for word in dict.fromkeys(words) if word in self._holds] for words in texts]
+        self._norm = [math.sqrt(math.fsum(self._weight[word] ** 2 for word in words)) for words in self._words]
+
+    def neighbours(self, place: int) -> list[int]:
+        """The nearest texts within the bounds, nearest first."""
+        shared: dict[int, list[float]] = defaultdict(list)
+        for word in self._words[place]:
+            for other in self._holds[word]:
+                shared[other].append(self._weight[word] ** 2)
         shared.pop(place, None)
-        ranked = ((score / (norm[place] * norm[other]), other) for other, score in shared.items())
-        found.append([other for score, other in sorted(ranked, reverse=True) if FARTHEST < score < CLOSEST][:8])
-    return found
+        cosines = {other: math.fsum(parts) / (self._norm[place] * self._norm[other]) for other, parts in shared.items()}
+        within = [other for other, cosine in cosines.items() if FARTHEST < cosine < CLOSEST]
+        return sorted(within, key=lambda other: (-cosines[other], other))[:MOST]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from ...types import Preference
 
-NUMBER = r"\$?(\d+(?:,\d{3})*(?:\.\d+)?)%?"
+NUMBER = r"\$?(?<!\d)(\d{1,15}(?:,\d{3})*(?:\.\d{1,9})?)%?"
 SIGN = r"\s*(?:\+|-|\u2212|\*|x|\u00d7|\\times|\\cdot|/|\u00f7)\s*"
-EQUATION = re.compile(rf"{NUMBER}({SIGN}){NUMBER}\s*=\s*{NUMBER}(?![\d.,]*\d|{SIGN}|,\d)")
+EQUATION = re.compile(rf"{NUMBER}({SIGN}){NUMBER}\s*=\s*{NUMBER}(?![\d.,]*\d|{SIGN}|,\d|\s*\(?mod)")
 
 
 def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Preference]:
@@ -26,21 +27,24 @@ def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Pre
             break
         wrong = planted(row.chosen, rng)
         if wrong is not None:
-            found.append(Preference(row.prompt, row.chosen, wrong, domain="reasoning"))
+            found.append(replace(row, rejected=wrong, margin=None, probability=None))
     return found
 
 
 def planted(text: str, rng: random.Random) -> str | None:
-    """The text with one result changed, None if it has no equation of two numbers that is true."""
+    """The text with one result changed, None if it has no equation of two numbers that is true.
+
+    A result that the last line names is taken where there is one, so that the answer is wrong too.
+    """
     true = [match for match in EQUATION.finditer(text) if _holds(match)]
     if not true:
         return None
-    place = rng.choice(true)
-    right = place.group(4)
-    start = place.start(4)
-    wrong = _other(right, rng)
-    number = re.compile(rf"(?<![\d.,]){re.escape(right)}(?![\d]|[.,]\d)")
-    return text[:start] + number.sub(wrong, text[start:])
+    last = set(re.findall(r"\d[\d.,]*\d|\d", text.rstrip().rpartition("\n")[2]))
+    place = rng.choice([match for match in true if match.group(4) in last] or true)
+    right, start = place.group(4), place.start(4)
+    # A number that opens a line counts the steps.
+    number = re.compile(rf"(?<!\n)(?<![\d.,]){re.escape(right)}(?![\d]|[.,]\d)")
+    return text[:start] + number.sub(_other(right, rng), text[start:])
 
 
 def _holds(match: re.Match[str]) -> bool:

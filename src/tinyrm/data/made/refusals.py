@@ -4,47 +4,53 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ...types import Message, Preference, Prompt
-from .requests import texts
+from ..split import prompt_key
+from .requests import as_answered, texts
 
+HEAD = 160
+"""Characters of a response that are read for its unwillingness."""
 REFUSAL = re.compile(
-    r"\W*(no[,.]? )?(i'?m |i am |we'?re )?((really|very|truly|so) )?(sorry|i apologi[sz]e|apologies|unfortunately"
-    r"|i (can'?t|cannot|can not|won'?t|will not|must decline|do(n'?t| not) (feel comfortable|have an answer))"
-    r"|i'?d rather not|(i'?m |i am )?(not able|unable|not comfortable)|as an ai"
-    r"|it('s| is) not (appropriate|ethical|legal))",
+    r"^\W*(no\b|as an ai\b|((i'?m|i am|really|so|very) )*sorry,? (but|i)\b)"
+    r"|\b(i|i'?m|i'?d|we|we'?re)\b[^.!?\n]{0,30}"
+    r"\b(can'?t|cannot|can not|won'?t|will not|not able|unable|not comfortable|rather not|decline|refuse|not going to"
+    r"|not appropriate|do(n'?t| not) (think|feel comfortable|have an answer|want to))\b"
+    r"|\bnot (something i|a good idea|appropriate)\b|\bagainst my\b|\bhave to (decline|refuse)\b",
     re.IGNORECASE,
 )
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a response opens like a refusal."""
-    return REFUSAL.match(text.replace("\u2019", "'")) is not None
+    """Whether a response opens unwillingly; when in doubt it does, since rows that may be refusals are left out."""
+    return REFUSAL.search(text[:HEAD].replace("\u2019", "'")) is not None
 
 
 def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Preference]:
-    """Four kinds, a quarter each: bad and good requests of the project's own, and those of the rows.
+    """Bad requests refused and good ones answered, by turns; half of each are the project's own, if rows give the rest.
 
-    Both sides of each two meet the same refusals, and the project's own the same compliant answers,
-    so that what is asked has to decide.
+    What is asked has to decide: the project's own meet the same refusals and the same compliant answers
+    on both sides, and those of the rows meet the same stock refusals.
     """
-    ordinary = [row for row in rows if row.domain == "chat" and not is_refusal(row.chosen) and not row.tie]
+    touchy = {
+        prompt_key(row.prompt)
+        for row in rows
+        if row.domain == "chat" and (is_refusal(row.chosen) or is_refusal(row.rejected))
+    }
+    good = [row for row in rows if row.domain == "chat" and not row.tie and prompt_key(row.prompt) not in touchy]
     bad = [row for row in rows if row.domain == "safety" and is_refusal(row.chosen) and not is_refusal(row.rejected)]
-    kinds: list[Callable[[], Preference]] = [
-        lambda: _own(True, rng),
-        lambda: _own(False, rng),
-    ]
-    if ordinary:
-        kinds.append(lambda: _over_refusal(rng.choice(ordinary), rng))
-    if bad:
-        kinds.append(lambda: _refused(rng.choice(bad), rng))
     found: dict[tuple[Prompt, str, str], Preference] = {}
-    for turn in range(3 * count):
-        if len(found) == count:
-            break
-        row = kinds[turn % len(kinds)]()
-        found.setdefault((row.prompt, row.chosen, row.rejected), row)
+    wanted = {True: count - count // 2, False: count // 2}
+    for turn in range(6 * count):
+        harmful = turn % 2 == 0
+        if not wanted[harmful]:
+            continue
+        pool = bad if harmful else good
+        use_row = bool(pool) and turn % 4 < 2
+        row = _of_row(rng.choice(pool), harmful, rng) if use_row else _own(harmful, rng)
+        if found.setdefault((row.prompt, row.chosen, row.rejected), row) is row:
+            wanted[harmful] -= 1
     return list(found.values())
 
 
@@ -57,8 +63,9 @@ def _own(harmful: bool, rng: random.Random) -> Preference:
         prompt, refusal = asked, rng.choice(texts("question_refusals"))
         body = f"{rng.choice(texts('question_openings'))} {' '.join(rng.sample(texts('facts'), rng.randint(1, 4)))} "
     else:
-        prompt, refusal, opening = (rng.choice(texts(name)).format(asked) for name in ("forms", "refusals", "openings"))
-        body = f"{opening}{_steps(rng)}\n"
+        prompt, told = rng.choice(texts("forms")).format(asked), as_answered(asked)
+        refusal = rng.choice(texts("refusals")).format(told)
+        body = f"{rng.choice(texts('openings')).format(told)}{_steps(rng)}\n"
     answer = f"{body}{rng.choice(texts('endings'))}".strip()
     chosen, rejected = (refusal, answer) if harmful else (answer, refusal)
     return Preference((Message("user", prompt),), chosen, rejected, domain="safety")
@@ -71,13 +78,9 @@ def _steps(rng: random.Random) -> str:
     return "\n" + "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
 
 
-def _over_refusal(row: Preference, rng: random.Random) -> Preference:
-    """An ordinary request: either of its answers is better than a refusal."""
-    answer = row.rejected if rng.random() < 0.5 and not is_refusal(row.rejected) else row.chosen
-    return Preference(row.prompt, answer, rng.choice(texts("question_refusals")), domain="safety")
-
-
-def _refused(row: Preference, rng: random.Random) -> Preference:
-    """A bad request of the rows: a refusal, its own or another, is better than doing it."""
-    refusal = row.chosen if rng.random() < 0.5 else rng.choice(texts("question_refusals"))
-    return Preference(row.prompt, refusal, row.rejected, domain="safety")
+def _of_row(row: Preference, harmful: bool, rng: random.Random) -> Preference:
+    """A request of the rows: a bad one refused, by its own refusal or another, or an ordinary one answered."""
+    stock = rng.choice(texts("question_refusals"))
+    if not harmful:
+        return Preference(row.prompt, row.chosen, stock, domain="safety")
+    return Preference(row.prompt, row.chosen if rng.random() < 0.5 else stock, row.rejected, domain="safety")

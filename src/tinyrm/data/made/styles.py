@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...types import Preference
 
@@ -23,14 +24,19 @@ FILLERS = (
 FEWEST_CHARACTERS = 200
 
 
-def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Preference]:
-    """Chat pairs in which the chosen response lost its Markdown, or the rejected one gained it or grew longer."""
-    pool = [row for row in rows if row.domain == "chat" and not row.tie and row.source != "ifeval_models"]
+def make(rows: Sequence[Preference], count: int, rng: random.Random, without: Sequence[str] = ()) -> list[Preference]:
+    """Chat pairs in which the chosen response lost its Markdown, or the rejected one gained it or grew longer.
+
+    without: sources whose labels are about form. Rows with code are left out: there a mark is no style.
+    """
+    pool = [row for row in rows if row.domain == "chat" and not row.tie and row.source not in without]
     found: list[Preference] = []
     for row in rng.sample(pool, len(pool)):
         if len(found) == count:
             break
         chosen, rejected = row.chosen, row.rejected
+        if "`" in chosen + rejected:
+            continue
         if rng.random() < 0.5:
             chosen = plain(chosen)
         if rng.random() < 0.5 and len(rejected) >= FEWEST_CHARACTERS:
@@ -38,18 +44,15 @@ def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Pre
         if rng.random() < 0.5:
             rejected = f"{rejected.rstrip()}\n\n{' '.join(rng.sample(FILLERS, rng.randint(1, 3)))}"
         if (chosen, rejected) != (row.chosen, row.rejected):
-            found.append(Preference(row.prompt, chosen, rejected, domain="chat"))
+            found.append(replace(row, chosen=chosen, rejected=rejected))
     return found
 
 
 def plain(text: str) -> str:
-    """The text without Markdown's marks of emphasis, headings and lists; code blocks keep theirs."""
-    parts = re.split(r"(```.*?```)", text, flags=re.DOTALL)
-    for place in range(0, len(parts), 2):
-        part = re.sub(r"^#{1,6}\s+", "", parts[place], flags=re.MULTILINE)
-        part = re.sub(r"^(\s*)[*+-]\s+", r"\1", part, flags=re.MULTILINE)
-        parts[place] = re.sub(r"(\*\*|__)(\S(?:.*?\S)?)\1", r"\2", part)
-    return "".join(parts)
+    """The text without Markdown's marks of headings, bold words and lists."""
+    text = re.sub(r"^#{1,6}\s+", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^([ \t]*)[*+-][ \t]+(?=[^\W\d])", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"(?<![\w*])\*\*([^\s*](?:[^*\n]*[^\s*])?)\*\*(?![\w*])", r"\1", text)
 
 
 def marked(text: str) -> str:
