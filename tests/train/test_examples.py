@@ -106,9 +106,9 @@ def test_both_orders_of_a_pair_are_read():
 
 def test_a_share_of_the_rows_is_given_the_general_instruction(encoder):
     writer = ClozeWriter(encoder, builtin("single", max_length=96))
-    rows = [Preference(to_prompt("a?"), "yes", "no", domain="safety")] * 400
+    rows = [Preference(to_prompt("a?"), "yes", f"no {n}", domain="safety") for n in range(400)]
 
-    def openings(general, seed=0):
+    def openings(general, seed=0, rows=rows):
         examples = encode(rows, writer, general=general, seed=seed)
         return [tuple(examples.ids[start : start + 5]) for start in examples.starts[:-1:2]]
 
@@ -117,6 +117,7 @@ def test_a_share_of_the_rows_is_given_the_general_instruction(encoder):
     half = openings(0.5)
     assert 150 < half.count(told) < 250
     assert half == openings(0.5) != openings(0.5, seed=1)
+    assert openings(0.5, rows=rows[::-3]) == half[::-3], "other rows change nothing about a row"
 
 
 def test_counts_what_was_cut_and_reports_progress(encoder):

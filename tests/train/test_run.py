@@ -56,6 +56,7 @@ def test_makes_a_whole_checkpoint_of_the_best_step(recipe, notes, kind):
     assert best["score"] > 0.95
     if kind == "single":  # solved, to four digits of the loss, well before the end: the best is not the last
         assert best["step"] < trained["steps"]
+    assert list(metrics["validation"].pop("calibration")) == ["all"]
     assert metrics["validation"] == {key: value for key, value in best.items() if key != "loss"}
     logits = held_out_logits(tinyrm.load(folder), mixture.held_out)
     assert float((logits > 0).mean()) == best["accuracy"]
@@ -166,7 +167,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_runs(recipe, notes, base_folder, headless_folder, path):
+def test_every_recipe_runs(recipe, notes, base_folder, headless_folder, tmp_path, path):
     real = load_recipe(path)
     family = "modernbert" if any(name in real.model.base.lower() for name in ("modernbert", "ettin")) else "bert"
     base = headless_folder if real.warmup.tokens else base_folder(family)
@@ -176,6 +177,8 @@ def test_every_recipe_runs(recipe, notes, base_folder, headless_folder, path):
         f"warmup.frozen={min(real.warmup.frozen, 2)}",
         f"warmup.tokens={min(real.warmup.tokens, 4000)}",
         "data.leak_files=[]",
+        "data.held_out=[]",
+        f"cache.folder={tmp_path / 'cache'}",
         f"train.lr={real.train.lr}",
         "train.epochs=0.3",
         "train.evaluations=1",
