@@ -4,8 +4,7 @@
 
 The bag of words is a logistic regression on what the two responses hold differently (words and pairs of words,
 log counts), fitted to the rows that the recipe trains on. Differences are paired, with 95% bootstrap intervals.
-`default` among the models is the one in the package. Needs
-scikit-learn; writes floor.csv.
+`default` among the models is the one in the package. Needs scikit-learn; writes floor.csv.
 """
 
 from __future__ import annotations

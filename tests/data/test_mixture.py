@@ -186,3 +186,9 @@ def test_made_rows_keep_off_what_is_held_out(root):
     write(root, "chat.jsonl", 40, domain="chat")
     mixture = mix(root, Source("chat.jsonl"), held_out=(Source("apart.jsonl"),), made=MadeConfig(refusals=900))
     assert not {row.prompt[0].content for row in mixture.train} & {*asked}
+
+
+def test_without_the_leak_check_its_files_are_not_read(root):
+    assert mix(root, leak_check=False, leak_files=("nosuch.jsonl",)).train
+    with pytest.raises(UserError, match=r"nosuch\.jsonl"):
+        mix(root, leak_files=("nosuch.jsonl",))

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ..errors import UserError, nearest, require
-from .recipe import MADE, Recipe
+from .recipe import Recipe
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -110,11 +110,15 @@ def _dataclass_in(hint: Any) -> type | None:
 def _check(recipe: Recipe, where: str) -> None:
     data, prompt, model, warmup, train = recipe.data, recipe.prompt, recipe.model, recipe.warmup, recipe.train
     bounds: tuple[tuple[str, float, float, float], ...] = (
-        *(("data.train.rows", source.rows, 1, 1e12) for source in data.train if source.rows is not None),
-        *(("data.held_out.rows", source.rows, 1, 1e12) for source in data.held_out if source.rows is not None),
+        *(
+            (f"data.{key}.rows", source.rows, 1, 1e12)
+            for key, sources in (("train", data.train), ("held_out", data.held_out))
+            for source in sources
+            if source.rows is not None
+        ),
         ("data.validation", data.validation, 0.0, 0.9),
         ("data.validation_rows", data.validation_rows, 1, 1e9),
-        *((f"data.made.{kind}", getattr(data.made, kind), 0, 1e9) for kind in MADE),
+        *((f"data.made.{key}", n, 0, 1e9) for key, n in dataclasses.asdict(data.made).items() if isinstance(n, int)),
         ("prompt.max_length", prompt.max_length, 32, 65536),
         ("prompt.general", prompt.general, 0.0, 1.0),
         ("model.frozen", model.frozen, 0, 1000),

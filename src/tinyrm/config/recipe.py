@@ -40,10 +40,6 @@ class DomainRule:
     """Only rows whose source fits this too."""
 
 
-MADE = ("neighbours", "refusals", "planted", "styles")
-"""Kinds of pairs that can be made."""
-
-
 @dataclass(frozen=True)
 class MadeConfig:
     """How many pairs to make of each kind, where real ones are thin (`data/made`)."""
@@ -77,8 +73,8 @@ class DataConfig:
     validation_rows: int = 2000
     """At most so many held-out pairs."""
     held_out: tuple[Source, ...] = ()
-    """Sources that are validated on whole and never trained on, beside that share: what carries over to data
-    that the model has not seen the like of. Training rows that share a prompt with them are dropped."""
+    """Sources that are validated on whole and never trained on, beside that share: what carries over to others.
+    Training rows whose prompt is theirs, or shares a run of words with theirs, are dropped."""
     leak_check: bool = True
     """Drop training rows whose prompt stands in a benchmark."""
     leak_files: tuple[str, ...] = ()

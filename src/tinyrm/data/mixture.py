@@ -154,16 +154,10 @@ class _Leaks:
 
     def __init__(self, config: DataConfig) -> None:
         self.found: dict[str, Counter[str]] = defaultdict(Counter)
-        self._checks = config.leak_check
-        self._prints = shipped_fingerprints()
-        for path in config.leak_files:
-            prompts = list(read_prompts(_located(path, config.root)))
-            if not prompts:
-                raise UserError(f"the file {path} of data.leak_files holds no prompt")
-            self._prints |= Fingerprints.of(prompts)
+        self._prints = _fingerprints(config) if config.leak_check else None
 
     def without(self, preferences: list[Preference]) -> list[Preference]:
-        if not self._checks:
+        if self._prints is None:
             return preferences
         kept = []
         for preference, found in zip(preferences, self._prints.finds([p.prompt for p in preferences]), strict=True):
@@ -172,6 +166,16 @@ class _Leaks:
             else:
                 kept.append(preference)
         return kept
+
+
+def _fingerprints(config: DataConfig) -> Fingerprints:
+    prints = shipped_fingerprints()
+    for path in config.leak_files:
+        prompts = list(read_prompts(_located(path, config.root)))
+        if not prompts:
+            raise UserError(f"the file {path} of data.leak_files holds no prompt")
+        prints |= Fingerprints.of(prompts)
+    return prints
 
 
 def _facts_by_source(train: list[Preference], held_out: list[Preference]) -> dict[str, dict[str, Any]]:
