@@ -119,6 +119,7 @@ def _check(recipe: Recipe, where: str) -> None:
         ("data.validation", data.validation, 0.0, 0.9),
         ("data.validation_rows", data.validation_rows, 1, 1e9),
         *((f"data.made.{key}", n, 0, 1e9) for key, n in dataclasses.asdict(data.made).items() if isinstance(n, int)),
+        ("data.made.neighbours_weak", data.made.neighbours_weak, 0.0, 1.0),
         ("prompt.max_length", prompt.max_length, 32, 65536),
         ("prompt.general", prompt.general, 0.0, 1.0),
         ("model.frozen", model.frozen, 0, 1000),

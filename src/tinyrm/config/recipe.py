@@ -46,6 +46,8 @@ class MadeConfig:
 
     neighbours: int = 0
     """An answer to the prompt against a good answer to a similar one; from the chat rows."""
+    neighbours_weak: float = 0.5
+    """Share of these whose better side is the response that its own row rejected, so that the better written loses."""
     refusals: int = 0
     """Refusals of bad requests that should win and of good ones that should not, in equal number."""
     planted: int = 0
@@ -54,6 +56,8 @@ class MadeConfig:
     """Chat rows with the Markdown or the length of one side changed, the label kept."""
     styles_without: tuple[str, ...] = ()
     """Sources that are left out of `styles`, because their labels are about form."""
+    degraded: int = 0
+    """An answer against a broken one (a loop, a piece, an echo, words out of order); from chat and reasoning rows."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import partial
 
 from ...config import MadeConfig
 from ...types import Preference
-from . import neighbours, planted, refusals, styles
+from . import degraded, neighbours, planted, refusals, styles
 
 
 def make(rows: Sequence[Preference], config: MadeConfig, seed: int) -> list[Preference]:
@@ -19,10 +19,11 @@ def make(rows: Sequence[Preference], config: MadeConfig, seed: int) -> list[Pref
     """
     found: list[Preference] = []
     for kind, maker in (
-        ("neighbours", neighbours.make),
+        ("neighbours", partial(neighbours.make, weak=config.neighbours_weak)),
         ("refusals", refusals.make),
         ("planted", planted.make),
         ("styles", partial(styles.make, without=config.styles_without)),
+        ("degraded", degraded.make),
     ):
         count = getattr(config, kind)
         if count:

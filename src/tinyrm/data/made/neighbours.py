@@ -19,10 +19,10 @@ MOST = 8
 """Neighbours of one prompt."""
 
 
-def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Preference]:
+def make(rows: Sequence[Preference], count: int, rng: random.Random, weak: float = 0.5) -> list[Preference]:
     """An answer to the prompt against a good answer to a prompt much like it.
 
-    Half of the time the answer to the prompt is the one that its own pair rejected, so that here the
+    weak: how often the answer to the prompt is the one that its own pair rejected, so that here the
     better written response loses.
     """
     usable: dict[str, Preference] = {}
@@ -35,7 +35,7 @@ def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Pre
     for row, other in _pairs(pool, near, rng):
         if len(found) == count:
             break
-        mine = row.rejected if rng.random() < 0.5 else row.chosen
+        mine = row.rejected if rng.random() < weak else row.chosen
         if normalise(mine) != normalise(other.chosen):
             found.append(Preference(row.prompt, mine, other.chosen, domain="chat"))
     return found
