@@ -20,7 +20,8 @@ TO_THE_LEFT = {
     "evaluate": {"data", "prompt", "model", "train", "infer"},
     "export": {"data", "prompt", "model", "train", "infer"},
     "study": {"data", "prompt", "model", "train", "infer", "evaluate"},
-    "cli": {"data", "prompt", "model", "train", "infer", "evaluate", "export", "study"},
+    "scale": {"data", "prompt", "model", "infer"},
+    "cli": {"data", "prompt", "model", "train", "infer", "evaluate", "export", "study", "scale"},
 }
 HEAVY = {"torch", "transformers", "pyarrow", "datasets", "accelerate", "rich"}
 CORE_OF_MODEL = {"model", "model.checkpoint", "model.calibration", "model.card"}
@@ -35,7 +36,7 @@ def room(module):
 
 
 def is_core(module):
-    return module in CORE_OF_MODEL or room(module) in {"data", "prompt", "infer", "evaluate", "cli", *FOUNDATION}
+    return module in CORE_OF_MODEL or room(module) in {"data", "prompt", "infer", "evaluate", "scale", "cli", *FOUNDATION}
 
 
 def is_type_checking(node):

@@ -86,7 +86,8 @@ def test_every_third_line_of_garbage_costs_no_good_row(cli, checkpoint, rows_fil
     judged = lines(target)
     assert [row.get("id") for row in judged] == [None if i % 3 == 2 else i for i in range(600)]
     assert [i for i, row in enumerate(judged) if "error" in row["tinyrm"]] == list(range(2, 600, 3))
-    assert done.err.startswith(
+    assert "judging: 512 of 600" in done.err
+    assert done.err.splitlines()[-1].startswith(
         "600 rows judged by random-bert, but not 200 of them (see tinyrm.error), the first at rows.jsonl:3:"
     )
 
@@ -97,6 +98,15 @@ def test_refuse_stops_at_the_first_bad_row(mistake, checkpoint, rows_file, tmp_p
         "score", source, "-o", tmp_path / "out.jsonl", "--on-bad-row", "refuse", "--model", checkpoint
     )
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_parquet_out(cli, checkpoint, rows_file, tmp_path):
+    rows = [single(i) for i in range(600)]
+    target = tmp_path / "out.parquet"
+    assert cli("score", rows_file(rows), "-o", target, "--model", checkpoint).code == 0
+    found = pq.read_table(target).to_pylist()
+    assert [row["id"] for row in found] == list(range(600))
+    assert all(0 < row["tinyrm"]["p"] < 1 for row in found)
 
 
 def test_another_field_and_overwriting(cli, mistake, checkpoint, rows_file, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import tinyrm
 from tinyrm.data import RawRow, read_rows, to_responses
 from tinyrm.errors import UserError
-from tinyrm.infer.scoring import WINDOW, refuse_bad, score_rows
+from tinyrm.infer.scoring import WINDOW, score_rows
 
 ROWS = {
     "single": {"prompt": "what is a?", "response": "yes", "id": 7},
@@ -57,7 +57,7 @@ def directly(judge, row):
         "best": order[0],
         "ranking": order,
         "scores": [scores[i] for i in range(len(scores))],
-        "cut": [{}] * len(order),
+        "cuts": [{}] * len(order),
     }
 
 
@@ -79,7 +79,7 @@ def test_each_row_keeps_its_place_its_columns_and_its_judgement(judge, names):
         expected = directly(judge, given_row)
         assert out["tinyrm"].keys() == expected.keys()
         for key, value in expected.items():
-            assert out["tinyrm"][key] == (value if key in ("cut", "better") else pytest.approx(value, abs=2e-5))
+            assert out["tinyrm"][key] == (value if key in ("cut", "cuts", "better") else pytest.approx(value, abs=2e-5))
 
 
 def test_the_rows_given_are_not_changed(judge):
@@ -122,12 +122,13 @@ def test_every_third_line_of_garbage(judge, tmp_path):
     assert judged[5]["tinyrm"]["at"] == "rows.jsonl:6"
 
 
-def test_refusing_names_the_first_bad_row(judge):
-    rows = raw(["single", "promptless", "shapeless"])
+def test_refusing_names_the_first_bad_row_after_the_good_ones(judge):
+    stream = score_rows(judge, raw(["single", "promptless", "shapeless"]), on_bad_row="refuse")
+    assert next(stream)["id"] == 7
     with pytest.raises(UserError, match=r"^file:2: the prompt is empty"):
-        list(score_rows(judge, refuse_bad(rows)))
+        next(stream)
     good = raw(list(ROWS))
-    assert list(refuse_bad(good)) == good
+    assert list(score_rows(judge, good, on_bad_row="refuse")) == list(score_rows(judge, good))
 
 
 def test_a_model_that_only_compares_says_so(checkpoint_folder):

@@ -110,7 +110,7 @@ def _traced(model: ClozeModel) -> Any:
     import torch
 
     from ..model.families import family_of
-    from ..model.layout import Padded
+    from .fused import FusedRows
 
     class Rows(torch.nn.Module):
         """The model over padded rows, whose every input is a tensor."""
@@ -120,7 +120,7 @@ def _traced(model: ClozeModel) -> Any:
             self.model = model.eval()
 
         def forward(self, ids: torch.Tensor, mask: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
-            return self.model(ids, Padded(mask, slot))  # type: ignore[no-any-return]
+            return self.model(ids, FusedRows(mask, slot))  # type: ignore[no-any-return]
 
     ids = torch.full((3, 20), 7)
     mask = torch.ones_like(ids)

@@ -28,6 +28,13 @@ class RewardModel:
         self.manifest = manifest
         self.backend = backend
         self._writers = writers
+        self.tokens = 0
+        """Tokens read so far, padding not counted."""
+
+    @property
+    def reads_single(self) -> bool:
+        """Whether the model reads responses one by one; else it only compares pairs."""
+        return "single" in self._writers
 
     def __repr__(self) -> str:
         return f"RewardModel({self.manifest.name!r}, {' and '.join(self._writers)}, {self.backend.name})"
@@ -65,7 +72,7 @@ class RewardModel:
         if isinstance(candidates, str):
             raise TypeError("candidates are a list of strings, not one string")
         turns = to_prompt(prompt)
-        if "single" in self._writers:
+        if self.reads_single:
             rewards = self.score_many(
                 [(turns, text) for text in candidates], domains=[domain] * len(candidates), progress=progress
             )
@@ -157,6 +164,7 @@ class RewardModel:
         clozes = self._writers[kind].write(questions)
         if not clozes:
             return clozes, np.zeros(0)
+        self.tokens += sum(len(cloze.ids) for cloze in clozes)
         words = answer(self.backend, clozes, progress)[:, self.manifest.columns(kind)].astype(np.float64)
         return clozes, words[:, 0] - words[:, 1]
 

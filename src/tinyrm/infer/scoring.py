@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from ..data import BadRow, RawRow, Responses, to_responses
 from ..errors import UserError
@@ -14,76 +15,97 @@ WINDOW = 256
 """Rows judged together: enough to sort by length, few enough to hold in memory."""
 
 
-def score_rows(model: RewardModel, rows: Iterable[RawRow], *, field: str = "tinyrm") -> Iterator[dict[str, Any]]:
+def score_rows(
+    model: RewardModel,
+    rows: Iterable[RawRow],
+    *,
+    field: str = "tinyrm",
+    on_bad_row: Literal["skip", "refuse"] = "skip",
+) -> Iterator[dict[str, Any]]:
     """Every row with its judgement under `field`, in the order of the input; nothing else of the row changes.
 
     One response gets its reward, two a verdict (A is the first: `chosen`, `response_a`, ...), more a
-    ranking. A row that cannot be judged keeps its place and gets {"error": reason, "at": place}.
+    ranking. A row that cannot be judged keeps its place and gets {"error": reason, "at": place}, or,
+    with on_bad_row = refuse, ends the work after the rows before it.
+
+    Raises:
+        UserError: a row has a column `field` already, or cannot be judged and is not to be skipped.
     """
     stream = iter(rows)
     while window := list(islice(stream, WINDOW)):
+        tasks: list[Task | str] = []
+        refused = ""
         for row in window:
             if row.value and not isinstance(row.value.get(field, {}), dict):  # an older judgement may be replaced
                 raise UserError(f"{row.where}: the row has a column {field!r} already: name another with --field")
-        tasks = [_task(row) for row in window]
-        judged = _judge(model, [task for task in tasks if isinstance(task, tuple)])
-        for row, task in zip(window, tasks, strict=True):
-            found = next(judged) if isinstance(task, tuple) else {"error": task}
-            yield {**(row.value or {}), field: found | ({"at": row.where} if "error" in found else {})}
+            task = _task(model, row)
+            if on_bad_row == "refuse" and isinstance(task, str):
+                refused = f"{row.where}: {task}"
+                break
+            tasks.append(task)
+        judged = _judge(model, [task for task in tasks if isinstance(task, Task)])
+        for row, task in zip(window, tasks, strict=False):
+            found = next(judged) if isinstance(task, Task) else {"error": task, "at": row.where}
+            yield {**(row.value or {}), field: found}
+        if refused:
+            raise UserError(refused)
 
 
-def _task(row: RawRow) -> tuple[Responses, str | None] | str:
-    """What a row asks, with its domain; or why it cannot be judged."""
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a row asks."""
+
+    asked: Responses
+    domain: str | None
+
+
+def _task(model: RewardModel, row: RawRow) -> Task | str:
+    """What a row asks, or why it cannot be judged."""
     if row.value is None:
         return row.error or "unreadable"
     try:
         asked = to_responses(row.value, allow_empty_response=True)
     except BadRow as bad:
         return str(bad)
+    if asked.kind == "single" and not model.reads_single:
+        return f"{model.manifest.name} only compares responses"
     domain = row.value.get("domain")
-    return asked, domain if isinstance(domain, str) else None
+    return Task(asked, domain if isinstance(domain, str) else None)
 
 
-def _judge(model: RewardModel, tasks: list[tuple[Responses, str | None]]) -> Iterator[dict[str, Any]]:
-    """The judgement of each task, in order; single responses share batches, and so do pairs."""
-    alone = "single" in model.manifest.templates
-    singles = [(asked, domain) for asked, domain in tasks if asked.kind == "single" and alone]
-    pairs = [(asked, domain) for asked, domain in tasks if asked.kind == "pair"]
-    rewards = iter(
-        model.score_many([(asked.prompt, asked.responses[0]) for asked, _ in singles], domains=[d for _, d in singles])
-        if singles
-        else []
-    )
+def _judge(model: RewardModel, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+    """The judgement of each task, in order; responses of all rows share batches, and so do pairs."""
+    pairs = [task for task in tasks if task.asked.kind == "pair"]
     verdicts = iter(
         model.compare_many(
-            [(asked.prompt, asked.responses[0], asked.responses[1]) for asked, _ in pairs],
-            domains=[d for _, d in pairs],
+            [(task.asked.prompt, task.asked.responses[0], task.asked.responses[1]) for task in pairs],
+            domains=[task.domain for task in pairs],
         )
     )
-    for asked, domain in tasks:
-        if asked.kind == "single":
-            yield next(rewards).to_dict() if alone else {"error": f"{model.manifest.name} only compares responses"}
-        elif asked.kind == "pair":
+    alone = [task for task in tasks if task.asked.kind != "pair"] if model.reads_single else []
+    rewards = iter(
+        model.score_many(
+            [(task.asked.prompt, text) for task in alone for text in task.asked.responses],
+            domains=[task.domain for task in alone for _ in task.asked.responses],
+        )
+        if alone
+        else []
+    )
+    for task in tasks:
+        texts = task.asked.responses
+        if task.asked.kind == "pair":
             yield next(verdicts).to_dict()
+        elif task.asked.kind == "single":
+            yield next(rewards).to_dict()
+        elif model.reads_single:
+            found = list(islice(rewards, len(texts)))
+            yield _ranking([reward.logit for reward in found], [reward.cut for reward in found])
         else:
-            ranking = model.rank(asked.prompt, asked.responses, domain=domain)
-            scores = sorted((place.index, place.score) for place in ranking)
-            yield {
-                "best": ranking[0].index,
-                "ranking": [place.index for place in ranking],
-                "scores": [score for _, score in scores],
-                "cut": [dict(place.cut) for place in sorted(ranking, key=lambda place: place.index)],
-            }
+            ranked = sorted(model.rank(task.asked.prompt, texts, domain=task.domain), key=lambda place: place.index)
+            yield _ranking([place.score for place in ranked], [place.cut for place in ranked])
 
 
-def refuse_bad(rows: Iterable[RawRow]) -> Iterator[RawRow]:
-    """The same rows, up to the first that cannot be judged.
-
-    Raises:
-        UserError: naming the row's file, line and reason.
-    """
-    for row in rows:
-        task = _task(row)
-        if isinstance(task, str):
-            raise UserError(f"{row.where}: {task}")
-        yield row
+def _ranking(scores: Sequence[float], cuts: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """What a row of candidates gets: equal scores keep their order."""
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    return {"best": order[0], "ranking": order, "scores": list(scores), "cuts": [dict(cut) for cut in cuts]}

@@ -1,0 +1,233 @@
+"""The outcome of a long run: rows in a file of their own name only when all of them are there."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import itertools
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..data import RawRow
+from ..errors import UserError
+
+SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".parquet")
+CHUNK = 4096
+"""Rows that become one row group of a Parquet file."""
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuses what cannot be written.
+
+    Raises:
+        UserError: the target is no name of rows, has no folder, or is taken.
+    """
+    if not target.name.endswith(SUFFIXES):
+        raise UserError(
+            "the output is JSONL or Parquet: give -o a name that ends in .jsonl, .jsonl.gz or .parquet, "
+            f"not {str(target)!r}"
+        )
+    if not target.parent.is_dir():
+        raise UserError(f"no folder {target.parent} to write {target.name} into")
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists: choose another name or --overwrite it")
+
+
+class Output:
+    """JSON lines that grow in `target`.partial until `finish` gives them their name.
+
+    Use as a context: it holds a lock, so that two runs cannot write one target.
+    `target`.partial.json says which model and column the lines are of.
+    """
+
+    def __init__(self, target: Path, made_by: dict[str, Any], *, overwrite: bool = False) -> None:
+        check_target(target, overwrite=overwrite)
+        self.target = target
+        self.partial = target.with_name(target.name + ".partial")
+        self._about = target.with_name(target.name + ".partial.json")
+        self._made_by = made_by
+        self._overwrite = overwrite
+        self._lock = FileLock(target.with_name(target.name + ".lock"))
+
+    def __enter__(self) -> Output:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"another run is writing {self.target}: wait for it, or choose another name") from None
+        except OSError as problem:
+            raise UserError(f"{self.target} cannot be written: {problem.strerror}") from None
+        try:
+            self._open()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, at: TracebackType | None
+    ) -> None:
+        empty = self._file.tell() == 0
+        with contextlib.suppress(OSError):  # a full disk has been told of already
+            self._file.close()
+        if empty:
+            self.discard()
+        self._release()
+
+    def discard(self) -> None:
+        """Forgets what was written."""
+        self.partial.unlink(missing_ok=True)
+        self._about.unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        check_target(self.target, overwrite=self._overwrite)  # again: another run may just have finished it
+        if self._overwrite:
+            self.partial.unlink(missing_ok=True)
+        elif self.partial.exists() and self._begun_by() != self._made_by:
+            raise UserError(
+                f"{self.partial} was begun with another model, column or version: finish that, or --overwrite it"
+            )
+        with self._told():
+            self._about.write_text(json.dumps(self._made_by), "utf-8")
+            self._file = self.partial.open("r+b" if self.partial.exists() else "w+b")
+
+    def _begun_by(self) -> Any:
+        try:
+            return json.loads(self._about.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def skip(self, rows: Iterator[RawRow], field: str, window: int) -> Iterator[dict[str, Any]]:
+        """Takes the rows that are judged already from `rows`, and gives their judgements.
+
+        Of the lines that stand there, whole windows count, so that the rest is judged in the company it would have had.
+
+        Raises:
+            UserError: the lines are not of these rows.
+        """
+        done = sum(1 for line in self._file if line.endswith(b"\n"))
+        done -= done % window
+        self._file.seek(0)
+        for number in range(done):
+            line = self._file.readline()
+            row = next(rows, None)
+            try:
+                written = json.loads(line)
+                judgement = written.pop(field)
+            except (ValueError, KeyError, AttributeError):
+                written = judgement = None
+            if row is None or judgement is None or written != json.loads(to_line(_without(row.value or {}, field))):
+                where = row.where if row else "the end of the input"
+                raise UserError(
+                    f"line {number + 1} of {self.partial} is not of {where}: the input has changed since that run; "
+                    "--overwrite to judge all of it anew"
+                )
+            yield judgement
+        self._file.truncate()
+
+    def append(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Writes rows in one piece.
+
+        Raises:
+            UserError: the disk is full, or the file cannot be written.
+        """
+        with self._told():
+            self._file.write("".join(map(to_line, rows)).encode("utf-8"))
+            self._file.flush()
+
+    def finish(self) -> None:
+        """The lines under the target's name, in its format."""
+        with self._told():
+            os.fsync(self._file.fileno())
+            made = self.partial
+            if not self.target.name.endswith((".jsonl", ".ndjson")):
+                made = self.target.with_name(self.target.name + ".tmp")
+                try:
+                    (_write_parquet if made.name.endswith(".parquet.tmp") else _write_gzip)(self.partial, made)
+                except BaseException:
+                    made.unlink(missing_ok=True)
+                    raise
+            made.replace(self.target)
+            self._about.unlink(missing_ok=True)
+            if made != self.partial:
+                self.partial.unlink()
+
+    def _release(self) -> None:
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            raise UserError(
+                f"{self.target} cannot be written: {problem.strerror}; what was judged so far stands in "
+                f"{self.partial}, and the same command goes on from there"
+            ) from None
+
+
+def _write_gzip(lines: Path, made: Path) -> None:
+    # No name and no time within, so that the same rows give the same bytes.
+    with lines.open("rb") as file, made.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as zipped:
+        while block := file.read(1 << 20):
+            zipped.write(block)
+
+
+def _write_parquet(lines: Path, made: Path) -> None:
+    """Two passes, since only the last row settles what the columns hold; memory is that of a chunk."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        schema = pyarrow.schema([])
+        for chunk in _chunks(lines):
+            found = pyarrow.Table.from_pylist(chunk).schema
+            schema = pyarrow.unify_schemas([schema, found], promote_options="permissive")
+        with pyarrow.parquet.ParquetWriter(made, schema) as writer:
+            for chunk in _chunks(lines):
+                writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
+    except pyarrow.ArrowException as problem:
+        raise UserError(
+            f"the rows do not fit into one Parquet table: {problem}; all of them are judged and stand in {lines}, "
+            "which is JSONL: rename it"
+        ) from None
+
+
+def _chunks(lines: Path) -> Iterator[list[dict[str, Any]]]:
+    with lines.open("rb") as file:
+        while chunk := [_filled(json.loads(line)) for line in itertools.islice(file, CHUNK)]:
+            yield chunk
+
+
+def _filled(value: Any) -> Any:
+    """The value with null for every empty object, of which Parquet can make no column."""
+    if isinstance(value, dict):
+        return {key: _filled(inner) for key, inner in value.items()} or None
+    return [_filled(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _without(row: dict[str, Any], field: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != field}
+
+
+def to_line(row: dict[str, Any]) -> str:
+    """One line of strict JSON: NaN and infinity, which data frames hold and JSON does not know, become null."""
+    try:
+        return json.dumps(row, ensure_ascii=False, default=str, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps(_finite(row), ensure_ascii=False, default=str) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
