@@ -24,6 +24,7 @@ TO_THE_LEFT = {
     "cli": {"data", "prompt", "model", "train", "infer", "evaluate", "export", "study", "scale"},
 }
 HEAVY = {"torch", "transformers", "pyarrow", "datasets", "accelerate", "rich"}
+CORE_ROOMS = {"data", "prompt", "infer", "evaluate", "scale", "cli", *FOUNDATION}
 CORE_OF_MODEL = {"model", "model.checkpoint", "model.calibration", "model.card"}
 MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix("__init__").rstrip("."): path
@@ -36,7 +37,7 @@ def room(module):
 
 
 def is_core(module):
-    return module in CORE_OF_MODEL or room(module) in {"data", "prompt", "infer", "evaluate", "scale", "cli", *FOUNDATION}
+    return module in CORE_OF_MODEL or room(module) in CORE_ROOMS
 
 
 def is_type_checking(node):

@@ -41,6 +41,16 @@ def test_a_file_is_the_python_api(cli, checkpoint, rows_file, tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_v_tells_what_computes(rows_file, checkpoint_folder):
+    trained = checkpoint_folder("bert")
+    said = [
+        subprocess.run([*COMMAND, rows_file(ROWS), "-v", *more], capture_output=True, text=True, check=True).stderr
+        for more in ([], ["--model", trained], ["--model", trained, "--backend", "torch-bfloat16"])
+    ]
+    for text, computes in zip(said, ("ONNX Runtime", "float32", "bfloat16"), strict=True):
+        assert computes in text.splitlines()[0]
+
+
 def test_standard_input_to_standard_output(cli, checkpoint, rows_file, monkeypatch):
     source = rows_file(ROWS)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(source.read_bytes())))

@@ -63,6 +63,14 @@ def test_int8_is_near_and_much_smaller(family, checkpoint_folder, wide_folder, t
     assert (exported / ONNX).stat().st_size < 0.4 * (trained / WEIGHTS).stat().st_size
 
 
+def test_int8_arithmetic_is_near(checkpoint_folder, tmp_path, tokenizer):
+    trained = checkpoint_folder("bert", width=WIDE)
+    done = export_onnx(trained, tmp_path / "out", weights="int8-arithmetic")
+    assert 1e-4 < difference(trained, done.folder, len(tokenizer)) < TOLERANCE["int8-arithmetic"]
+    assert done.size < 0.5 * (trained / WEIGHTS).stat().st_size
+    assert tinyrm.load(done.folder).compare("a?", "yes", "no").p_a != 0.5
+
+
 def test_the_report_is_true(tmp_path, checkpoint_folder):
     done = export_onnx(checkpoint_folder("bert", ("single",)), tmp_path / "new" / "folder")
     assert done.folder == tmp_path / "new" / "folder"

@@ -35,6 +35,21 @@ def backends(request, checkpoint_folder, exported_folder):
     return checkpoint, TorchBackend.of(checkpoint, pad=0), onnx
 
 
+def test_what_is_asked_for_is_what_computes(checkpoint_folder, exported_folder, caplog):
+    trained, exported = checkpoint_folder("bert"), exported_folder("bert")
+    with caplog.at_level("INFO", logger="tinyrm"):
+        exact, rough = (tinyrm.load(trained, backend=f"torch-{dtype}") for dtype in ("float32", "bfloat16"))
+        assert tinyrm.load(trained).backend.name == "torch"
+        assert tinyrm.load(exported).backend.name == "onnx"
+    said = [record.getMessage() for record in caplog.records if record.name == "tinyrm"]
+    assert ["float32" in said[0], "bfloat16" in said[1], "ONNX Runtime" in said[3]] == [True] * 3
+    one, other = (judge.score("what is a?", "yes no").logit for judge in (exact, rough))
+    assert one != other
+    assert one == pytest.approx(other, abs=0.2)
+    with pytest.raises(UserError, match="unknown backend 'tpu'"):
+        tinyrm.load(trained, backend="tpu")
+
+
 def test_torch_and_onnx_agree(backends):
     checkpoint, torch, onnx = backends
     clozes = clozes_of(checkpoint)

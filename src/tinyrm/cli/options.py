@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,14 +12,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def model_options(command: Command) -> Command:
-    """--model and --backend."""
+    """--model, --backend and -v."""
     for option in (
         click.option(
+            "-v", "--verbose", is_flag=True, expose_value=False, callback=_say_more, help="Tell what computes."
+        ),
+        click.option(
             "--backend",
-            type=click.Choice(["auto", "onnx", "torch"]),
+            type=click.Choice(["auto", "onnx", "torch", "torch-float32", "torch-bfloat16"]),
             default="auto",
             show_default=True,
-            help="What computes: ONNX Runtime where the model has an ONNX file, else torch.",
+            help="What computes: torch on a GPU, else ONNX Runtime where the model has an ONNX file, else torch.",
         ),
         click.option(
             "--model", metavar="NAME_OR_PATH", help="A checkpoint folder or Hub name; default: the shipped model."
@@ -26,6 +30,14 @@ def model_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def _say_more(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import logging
+
+        logging.basicConfig(stream=sys.stderr, format="%(message)s")
+        logging.getLogger("tinyrm").setLevel(logging.INFO)
 
 
 domain_option = click.option("--domain", help="chat, safety or reasoning: picks the instruction; general if left out.")

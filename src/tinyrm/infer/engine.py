@@ -20,6 +20,10 @@ class Backend(Protocol):
     pad: int
     tokens_per_batch: int
 
+    def describe(self) -> str:
+        """What computes, in which numbers and on how many threads."""
+        ...
+
     def logits(self, ids: np.ndarray, mask: np.ndarray, slot: np.ndarray) -> np.ndarray:
         """Logits [rows, words] from ids and mask [rows, tokens] and slot [rows], all int64."""
         ...

@@ -29,6 +29,11 @@ class OnnxBackend:
         self.pad = pad
         self.tokens_per_batch = TOKENS_PER_BATCH
 
+    def describe(self) -> str:
+        import onnxruntime as ort
+
+        return f"ONNX Runtime {ort.__version__} on the CPU"
+
     def logits(self, ids: np.ndarray, mask: np.ndarray, slot: np.ndarray) -> np.ndarray:
         (out,) = self._session.run(None, {"ids": ids, "mask": mask, "slot": slot})
         return np.asarray(out, dtype=np.float32)
