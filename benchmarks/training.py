@@ -10,21 +10,17 @@ is that of the medians. Tokens are those of the clozes: padding is work, not thr
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from contest import OTHER, OURS, publish, rounds
 
-HERE = Path(__file__).parent
 MEDIAN_LENGTH, SPREAD, LONGEST = 221, 0.655, 512
 RANK = 16
 SHAPES = {
@@ -206,33 +202,7 @@ def measure(name: str, shape: str) -> dict[str, Any]:
         depth = frozen if "," in name else 0
         tokens, seconds = ours(shape, pairs, kind, depth, cached="cached" in name, peft=name.startswith("peft"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"tokens": tokens, "seconds": seconds, "peak_mib": peak}
-
-
-def plot(shape: str, rates: dict[str, list[float]]) -> None:
-    """Bars of tokens per second, with the least and the most of the rounds, and how many times the first they are."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    names = list(rates)[::-1]
-    middle = [statistics.median(rates[name]) for name in names]
-    first = middle[-1]
-    figure, axes = pyplot.subplots(figsize=(8, 0.42 * len(names) + 1.1), layout="constrained")
-    ours = [not name.startswith(("naive", "trl", "peft")) for name in names]
-    axes.barh(names, middle, color=["#2a6f97" if mine else "#b8bec6" for mine in ours], height=0.66)
-    for place, name in enumerate(names):
-        low, high = min(rates[name]), max(rates[name])
-        axes.plot([low, high], [place, place], color="#222222", linewidth=1)
-        axes.text(
-            high + 0.01 * max(middle), place, f"{middle[place]:,.0f}  ({middle[place] / first:.1f}x)", va="center"
-        )
-    axes.set_xlim(0, 1.22 * max(middle))
-    axes.set_xlabel("tokens per second in training")
-    axes.set_title(f"{shape} shape, 2 CPU cores", loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(HERE / f"training-{shape}.png", dpi=150)
+    return {"work": tokens, "seconds": seconds, "peak_mib": peak}
 
 
 def main() -> None:
@@ -245,38 +215,13 @@ def main() -> None:
     if asked.worker:
         print(json.dumps(measure(asked.worker, asked.shape)))
         return
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in asked.only}
-    for round_ in range(asked.rounds):
-        for name in asked.only:
-            command = [sys.executable, __file__, "--shape", asked.shape, "--worker", name]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(f"{name} ended with {done.returncode}: {done.stderr[-2000:]}")
-            found[name].append(json.loads(done.stdout.splitlines()[-1]))
-            rate = found[name][-1]["tokens"] / found[name][-1]["seconds"]
-            print(f"round {round_ + 1}  {name:22} {rate:9,.0f} tokens/s", flush=True)
-    rates = {name: [run["tokens"] / run["seconds"] for run in runs] for name, runs in found.items()}
-    median = {name: statistics.median(values) for name, values in rates.items()}
-    base = median[asked.only[0]]
-    header = ("shape", "contender", "tokens/s", "lowest", "highest", f"times {asked.only[0]}", "peak MiB", "what")
-    rows = [
-        (
-            asked.shape,
-            name,
-            f"{median[name]:.0f}",
-            f"{min(rates[name]):.0f}",
-            f"{max(rates[name]):.0f}",
-            f"{median[name] / base:.2f}",
-            f"{max(run['peak_mib'] for run in found[name]):.0f}",
-            CONTENDERS[name],
-        )
-        for name in asked.only
-    ]
-    with (HERE / f"training-{asked.shape}.csv").open("w", newline="") as out:
-        csv.writer(out).writerows([header, *rows])
-    plot(asked.shape, rates)
-    for row in (header, *rows):
-        print("".join(f"{cell!s:>22}" for cell in row[1:7]))
+
+    def command(name: str) -> list[str]:
+        return [sys.executable, __file__, "--shape", asked.shape, "--worker", name]
+
+    found = rounds(asked.rounds, asked.only, command, "tokens")
+    colour = {name: OTHER if name.startswith(("naive", "trl", "peft")) else OURS for name in asked.only}
+    publish("training", asked.shape, "tokens", found, CONTENDERS, colour)
 
 
 if __name__ == "__main__":

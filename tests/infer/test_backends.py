@@ -9,6 +9,7 @@ import tinyrm
 from tinyrm.errors import UserError
 from tinyrm.infer.engine import answer
 from tinyrm.infer.onnx_backend import OnnxBackend
+from tinyrm.infer.openvino_backend import OpenVinoBackend
 from tinyrm.infer.torch_backend import TorchBackend
 from tinyrm.model.base import load_base
 from tinyrm.model.checkpoint import ONNX, open_checkpoint
@@ -50,10 +51,29 @@ def test_what_is_asked_for_is_what_computes(checkpoint_folder, exported_folder, 
         tinyrm.load(trained, backend="tpu")
 
 
-def test_torch_and_onnx_agree(backends):
+def test_torch_onnx_and_openvino_agree(backends, exported_folder):
     checkpoint, torch, onnx = backends
     clozes = clozes_of(checkpoint)
     np.testing.assert_allclose(answer(onnx, clozes), answer(torch, clozes), rtol=0, atol=1e-4)
+    path = exported_folder(checkpoint.manifest.name.removeprefix("random-")) / ONNX
+    np.testing.assert_allclose(answer(OpenVinoBackend(path, 0), clozes), answer(onnx, clozes), rtol=0, atol=1e-4)
+
+
+def test_openvino_multiplies_in_int8_only_if_asked(default_model):
+    texts = [(to_prompt("What is 2 + 2?"), text) for text in ("4", "5", "I do not know. " * 40)]
+    exact, rough, usual = (
+        [reward.logit for reward in tinyrm.load(backend=backend).score_many(texts)]
+        for backend in ("openvino", "openvino-int8", "onnx")
+    )
+    np.testing.assert_allclose(exact, usual, rtol=0, atol=1e-4)
+    assert rough != exact
+    np.testing.assert_allclose(rough, exact, rtol=0, atol=0.5)
+
+
+def test_a_broken_file_is_one_sentence_of_openvino(tmp_path):
+    (tmp_path / ONNX).write_bytes(b"not a model")
+    with pytest.raises(UserError, match="cannot be loaded by OpenVINO"):
+        OpenVinoBackend(tmp_path / ONNX, 0)
 
 
 @settings(max_examples=15, deadline=None)

@@ -19,7 +19,9 @@ def model_options(command: Command) -> Command:
         ),
         click.option(
             "--backend",
-            type=click.Choice(["auto", "onnx", "torch", "torch-float32", "torch-bfloat16"]),
+            type=click.Choice(
+                ["auto", "onnx", "openvino", "openvino-int8", "torch", "torch-float32", "torch-bfloat16"]
+            ),
             default="auto",
             show_default=True,
             help="What computes: torch on a GPU, else ONNX Runtime where the model has an ONNX file, else torch.",
