@@ -55,12 +55,11 @@ BACKENDS = {
 }
 
 
-def prepare(folder: Path, shape: str, files: Sequence[str], responses: int) -> None:
-    """The same encoder in every form that a contender reads, and the texts."""
+def models(folder: Path, shape: str) -> None:
+    """The same encoder in every form that a contender reads."""
     import torch
     import transformers
 
-    from tinyrm.data import load_preferences
     from tinyrm.export.onnx import export_onnx
     from tinyrm.model.base import load_base
     from tinyrm.model.cloze_model import ClozeModel
@@ -91,13 +90,17 @@ def prepare(folder: Path, shape: str, files: Sequence[str], responses: int) -> N
         unk_token="[UNK]",
     )
     tokenizer.save_pretrained(folder / "classifier")
+
+
+def texts(files: Sequence[str], count: int) -> list[tuple[str, str]]:
+    """(prompt, response), drawn evenly from the files."""
+    from tinyrm.data import load_preferences
+
     rows = [row for file in files for row in load_preferences(file).preferences]
-    texts = [
-        ("\n".join(turn.content for turn in row.prompt), text) for row in rows for text in (row.chosen, row.rejected)
+    found = [
+        ("\n".join(turn.content for turn in row.prompt), side) for row in rows for side in (row.chosen, row.rejected)
     ]
-    step = len(texts) / responses
-    drawn = [texts[int(i * step)] for i in range(min(responses, len(texts)))]
-    (folder / "texts.json").write_text(json.dumps(drawn), "utf-8")
+    return [found[i * len(found) // count] for i in range(min(count, len(found)))]
 
 
 def scorer(name: str, folder: Path) -> Callable[[list[tuple[str, str]]], object]:
@@ -246,7 +249,8 @@ def main() -> None:
         print(json.dumps(measure(asked.worker, asked.folder)))
         return
     if asked.folder:
-        prepare(asked.folder, asked.shape, asked.files, asked.responses)
+        models(asked.folder, asked.shape)
+        (asked.folder / "texts.json").write_text(json.dumps(texts(asked.files, asked.responses)), "utf-8")
         return
     interpreters = dict(entry.split("=", 1) for entry in asked.python)
     names = [name for name in asked.only if name not in ELSEWHERE or name in interpreters]
