@@ -21,7 +21,8 @@ TO_THE_LEFT = {
     "export": {"data", "prompt", "model", "train", "infer"},
     "study": {"data", "prompt", "model", "train", "infer", "evaluate"},
     "scale": {"data", "prompt", "model", "infer"},
-    "cli": {"data", "prompt", "model", "train", "infer", "evaluate", "export", "study", "scale"},
+    "serve": {"data", "prompt", "model", "train", "infer", "evaluate"},
+    "cli": {"data", "prompt", "model", "train", "infer", "evaluate", "export", "study", "scale", "serve"},
 }
 HEAVY = {"torch", "transformers", "pyarrow", "datasets", "accelerate", "rich"}
 CORE_ROOMS = {"data", "prompt", "infer", "evaluate", "scale", "cli", *FOUNDATION}

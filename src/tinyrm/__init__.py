@@ -15,21 +15,42 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .errors import UserError
-    from .infer import RewardModel, load
+    from .infer import Blender, Results, RewardModel, load, reward_function
+    from .serve.client import AsyncClient, Client
     from .types import Message, Preference, Ranked, Reward, Verdict
 
 _HOME = {
+    "AsyncClient": ".serve.client",
+    "Blender": ".infer",
+    "Client": ".serve.client",
     "Message": ".types",
     "Preference": ".types",
     "Ranked": ".types",
+    "Results": ".infer",
     "Reward": ".types",
     "RewardModel": ".infer",
     "UserError": ".errors",
     "Verdict": ".types",
     "load": ".infer",
+    "reward_function": ".infer",
 }
 
-__all__ = ["Message", "Preference", "Ranked", "Reward", "RewardModel", "UserError", "Verdict", "__version__", "load"]
+__all__ = [
+    "AsyncClient",
+    "Blender",
+    "Client",
+    "Message",
+    "Preference",
+    "Ranked",
+    "Results",
+    "Reward",
+    "RewardModel",
+    "UserError",
+    "Verdict",
+    "__version__",
+    "load",
+    "reward_function",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 import tinyrm
 from tinyrm.errors import UserError
-from tinyrm.infer.reward_model import REFERENCES, RewardModel
+from tinyrm.infer import RewardModel
+from tinyrm.infer.tournament import Tournament
 from tinyrm.model.calibration import Calibration, sigmoid
 from tinyrm.types import to_prompt
 
@@ -257,19 +259,22 @@ def test_a_thousand_candidates_by_reward(both):
     assert counting.clozes == 1000
 
 
-def test_a_thousand_candidates_by_comparison_take_a_linear_number(checkpoint_folder):
+def test_many_candidates_by_comparison_take_few(checkpoint_folder):
     pairs_only = tinyrm.load(checkpoint_folder("bert", ("pair",)))
     counting = Counting(pairs_only.backend)
     counting.tokens_per_batch = 16384
     judge = tinyrm.RewardModel(pairs_only.manifest, pairs_only._writers, counting)
-    candidates = [chr(97 + i % 26) + chr(97 + i // 26) for i in range(500)] * 2
+    candidates = [chr(97 + i % 26) + chr(97 + i // 26) for i in range(100)] * 2
     steps = []
     ranking = judge.rank("a", candidates, progress=steps.append)
     assert_in_order(ranking, candidates)
-    assert sum(steps) == 1000
-    assert counting.clozes <= 2 * 1000 * REFERENCES
+    assert sum(steps) == 200
+    assert counting.clozes <= 2 * Tournament(candidates).comparisons <= 2 * (7 + 4) * 100 / 2
     scores = {place.index: place.score for place in ranking}
-    assert all(scores[i] == scores[i + 500] for i in range(500))  # equal texts, equal scores
+    assert all(scores[i] == scores[i + 100] for i in range(100))  # equal texts, equal scores
+    assert [place.score for place in judge.rank("a", candidates[:30], full=True)] != [
+        place.score for place in judge.rank("a", candidates[:30])
+    ]
 
 
 def test_a_pair_only_model_ranks_two_as_it_compares_them(checkpoint_folder):
@@ -284,3 +289,31 @@ def test_content_in_parts_is_its_text(both):
     assert both.score(parts, "yes") == both.score([{"role": "user", "content": "what is a?"}], "yes")
     with pytest.raises(TypeError, match="parts with text"):
         both.score([{"role": "user", "content": [{"type": "image_url"}]}], "yes")
+
+
+def test_lists_and_tables_are_judged_as_their_rows(model):
+    prompts, first, second, domains = ["what is a?", PROMPT], ["yes", "no no"], ["no", "a b"], ["chat", None]
+    alone = [model.compare(*row, domain=name) for *row, name in zip(prompts, first, second, domains, strict=True)]
+    table = {"prompt": prompts, "chosen": first, "rejected": second, "domain": domains}
+    for found in (model.compare(prompts, first, second, domain=domains), model.compare(table)):
+        assert [v.logit for v in found] == pytest.approx([v.logit for v in alone], **SAME)
+    rankings = model.rank(prompts, [first, [*second, "yes"]])
+    assert [len(ranking) for ranking in rankings] == [2, 3]
+    for prompt, ranking in zip(prompts, rankings, strict=True):
+        texts = [place.response for place in sorted(ranking, key=lambda place: place.index)]
+        again = model.rank(prompt, texts)
+        assert [place.score for place in ranking] == pytest.approx([place.score for place in again], **SAME)
+
+
+def test_awaited_judgements_are_the_same(both):
+    async def ask():
+        return await asyncio.gather(
+            both.acompare(PROMPT, "yes", "no"), both.ascore(PROMPT, "yes"), both.arank(PROMPT, ["yes", "no"])
+        )
+
+    before = both.tokens
+    verdict, reward, ranking = asyncio.run(ask())
+    spent = both.tokens - before
+    assert (verdict, reward) == (both.compare(PROMPT, "yes", "no"), both.score(PROMPT, "yes"))
+    assert ranking == both.rank(PROMPT, ["yes", "no"])
+    assert both.tokens - before == 2 * spent  # threads lose no count

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UserError, nearest
-from .options import domain_option, json_option, model_options
+from .options import domain_option, json_option, model_options, server_option
 
 if TYPE_CHECKING:
     from ..infer import RewardModel
+    from ..serve.client import Client
 
 LINE = 72
 """Characters of a response shown in a table."""
@@ -25,18 +27,25 @@ LINE = 72
 @click.option("--b", required=True, help="The other response.")
 @domain_option
 @model_options
+@server_option
 @json_option
-def compare(prompt: str, a: str, b: str, domain: str | None, model: str | None, backend: Any, as_json: bool) -> None:
+def compare(
+    prompt: str,
+    a: str,
+    b: str,
+    domain: str | None,
+    model: str | None,
+    backend: Any,
+    server: str | None,
+    as_json: bool,
+) -> None:
     """Which of two responses to a prompt is better."""
-    from ..infer import load
-
-    judge = load(model, backend=backend)
-    _check_domain(judge, domain)
+    judge, name, templates = _judge(model, backend, server, domain)
     verdict = judge.compare(prompt, a, b, domain=domain)
     if as_json:
-        click.echo(json.dumps({"model": judge.manifest.name, **verdict.to_dict()}))
+        click.echo(json.dumps({"model": name, **verdict.to_dict()}))
         return
-    if "pair" in judge.manifest.templates:
+    if "pair" in templates:
         orders = f"A first {verdict.p_a_shown_first:.3f}, B first {verdict.p_a_shown_second:.3f}: "
         orders += "the orders agree" if verdict.agree else "the orders DISAGREE"
     else:
@@ -61,32 +70,41 @@ def compare(prompt: str, a: str, b: str, domain: str | None, model: str | None, 
     help="Candidates, one a line, or a .jsonl of strings or of objects with a `response`; - for stdin.",
 )
 @click.argument("candidates", nargs=-1)
+@click.option("--full", is_flag=True, help="A model that only compares pairs compares every pair of a long list too.")
 @domain_option
 @model_options
+@server_option
 @json_option
 def rank(
     prompt: str,
     file: Any,
     candidates: tuple[str, ...],
+    full: bool,
     domain: str | None,
     model: str | None,
     backend: Any,
+    server: str | None,
     as_json: bool,
 ) -> None:
-    """Order candidate responses from best to worst (best-of-N)."""
+    """Order candidate responses from best to worst (best-of-N).
+
+    A model that reads responses one by one orders them by reward. One that only compares pairs holds a tournament:
+    up to 16 candidates all meet each other; more take about (log2 N + 4) N / 2 comparisons, unless --full is given.
+    """
     from ..console import Console
-    from ..infer import load
 
     responses = [*candidates, *(_lines(file) if file else ())]
     if not responses:
         raise UserError("nothing to rank: give candidates as arguments, or a file of them with --from")
-    judge = load(model, backend=backend)
-    _check_domain(judge, domain)
+    judge, name, _ = _judge(model, backend, server, domain)
+    options: dict[str, Any] = {"full": full} if server is None else {}
+    if full and server is not None:
+        raise UserError("--full is for a model that is loaded here: a server has a rule of its own for long lists")
     with Console(quiet=len(responses) < 200) as console:
         progress = console.counter("ranking", len(responses))
-        ranking = judge.rank(prompt, responses, domain=domain, progress=progress)
+        ranking = judge.rank(prompt, responses, domain=domain, progress=progress, **options)
     if as_json:
-        click.echo(json.dumps({"model": judge.manifest.name, "ranking": [place.to_dict() for place in ranking]}))
+        click.echo(json.dumps({"model": name, "ranking": [place.to_dict() for place in ranking]}))
         return
     rows = [
         (str(place.rank), f"{place.score:+.3f}", str(place.index + 1), _shown(place.response), _cut(place.cut))
@@ -118,10 +136,32 @@ def _lines(file: Any) -> Iterator[str]:
         yield text
 
 
-def _check_domain(judge: RewardModel, domain: str | None) -> None:
-    known = {name for template in judge.manifest.templates.values() for name in template.instructions}
-    if domain is not None and domain not in known:
-        raise UserError(f"{judge.manifest.name} has no instruction for the domain {domain!r}{nearest(domain, known)}")
+def _judge(
+    model: str | None, backend: str, server: str | None, domain: str | None
+) -> tuple[RewardModel | Client, str, Collection[str]]:
+    """The model or the server to ask, the model's name and its kinds of template.
+
+    Raises:
+        UserError: it is not there, or does not know the domain.
+    """
+    judge: RewardModel | Client
+    if server is None:
+        from ..infer import load
+
+        judge = load(model, backend=backend)  # type: ignore[arg-type]
+        name, templates = judge.manifest.name, tuple(judge.manifest.templates)
+        domains = {domain for template in judge.manifest.templates.values() for domain in template.instructions}
+    else:
+        from ..serve.client import Client
+
+        if model is not None or backend != "auto":
+            raise UserError("--server has a model of its own: leave out --model and --backend")
+        judge = click.get_current_context().with_resource(Client(server, token=os.environ.get("TINYRM_TOKEN")))
+        about = judge.about()
+        name, templates, domains = about.model, about.templates, set(about.domains)
+    if domain is not None and domain not in domains:
+        raise UserError(f"{name} has no instruction for the domain {domain!r}{nearest(domain, domains)}")
+    return judge, name, templates
 
 
 def _shown(text: str) -> str:

@@ -44,6 +44,9 @@ def _say_more(context: click.Context, option: click.Parameter, wanted: bool) -> 
 
 domain_option = click.option("--domain", help="chat, safety or reasoning: picks the instruction; general if left out.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+server_option = click.option(
+    "--server", metavar="URL", help="Ask a running `tinyrm serve`, with the token in TINYRM_TOKEN, and load nothing."
+)
 bad_rows_option = click.option(
     "--on-bad-row",
     type=click.Choice(["skip", "refuse"]),

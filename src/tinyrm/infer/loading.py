@@ -21,7 +21,9 @@ BackendName = Literal["auto", "onnx", "openvino", "openvino-int8", "torch", "tor
 BACKENDS = get_args(BackendName)
 
 
-def load(name_or_path: str | Path | None = None, *, backend: BackendName = "auto") -> RewardModel:
+def load(
+    name_or_path: str | Path | None = None, *, backend: BackendName = "auto", threads: int | None = None
+) -> RewardModel:
     """Loads a reward model: the one that ships with the package, a checkpoint folder, or one of the Hub.
 
     backend: what computes, and in which numbers. `torch` is bfloat16 on a GPU and float32 elsewhere, where bfloat16
@@ -29,6 +31,7 @@ def load(name_or_path: str | Path | None = None, *, backend: BackendName = "auto
         where the folder holds its weights and there is a GPU; else ONNX Runtime where it holds a `model.onnx`, which
         needs no torch; else torch. `openvino` runs the same file faster, `openvino-int8` faster still and less exactly;
         they start more slowly. The choice is logged (`tinyrm ... -v` prints it).
+    threads: of the CPU that one call uses; one for each core if None. For torch it holds for the whole process.
 
     Raises:
         UserError: there is no such model, it is damaged, or its backend is not installed.
@@ -36,7 +39,7 @@ def load(name_or_path: str | Path | None = None, *, backend: BackendName = "auto
     checkpoint = open_checkpoint(find(name_or_path))
     writers = checkpoint.writers()
     pad = next(iter(writers.values())).encoder.pad
-    model = RewardModel(checkpoint.manifest, writers, _backend(checkpoint, backend, pad))
+    model = RewardModel(checkpoint.manifest, writers, _backend(checkpoint, backend, pad, threads))
     LOG.info("%s (%s): %s", checkpoint.manifest.name, ", ".join(writers), model.backend.describe())
     return model
 
@@ -64,7 +67,7 @@ def _from_hub(name: str) -> Path:
         raise UserError(f"no folder {name} here, and the Hub does not give a model of that name: {reason}") from None
 
 
-def _backend(checkpoint: Checkpoint, wanted: str, pad: int) -> Backend:
+def _backend(checkpoint: Checkpoint, wanted: str, pad: int, threads: int | None) -> Backend:
     if wanted not in BACKENDS:
         raise UserError(f"unknown backend {wanted!r}: {', '.join(BACKENDS)}")
     if wanted.startswith(("onnx", "openvino")) and not checkpoint.has_onnx:
@@ -72,16 +75,16 @@ def _backend(checkpoint: Checkpoint, wanted: str, pad: int) -> Backend:
     if wanted.startswith("openvino"):
         from .openvino_backend import OpenVinoBackend
 
-        return OpenVinoBackend(checkpoint.folder / ONNX, pad, int8=wanted.endswith("int8"))
+        return OpenVinoBackend(checkpoint.folder / ONNX, pad, int8=wanted.endswith("int8"), threads=threads)
     has_torch = WEIGHTS in checkpoint.manifest.files
     if wanted == "onnx" or (wanted == "auto" and checkpoint.has_onnx and not (has_torch and _has_gpu())):
-        return OnnxBackend(checkpoint.folder / ONNX, pad)
+        return OnnxBackend(checkpoint.folder / ONNX, pad, threads=threads)
     if not has_torch:
         raise UserError(f"{checkpoint.folder} holds no {WEIGHTS} for torch: leave the backend to onnx")
     from .torch_backend import TorchBackend
 
     dtypes: dict[str, Literal["float32", "bfloat16"]] = {"torch-float32": "float32", "torch-bfloat16": "bfloat16"}
-    return TorchBackend.of(checkpoint, pad, dtype=dtypes.get(wanted))
+    return TorchBackend.of(checkpoint, pad, dtype=dtypes.get(wanted), threads=threads)
 
 
 def _has_gpu() -> bool:

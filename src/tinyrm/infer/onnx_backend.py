@@ -15,11 +15,12 @@ class OnnxBackend:
 
     name = "onnx"
 
-    def __init__(self, path: Path, pad: int) -> None:
+    def __init__(self, path: Path, pad: int, *, threads: int | None = None) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0  # 0: one for each core
         # Weights stored as int8 become float32 once, at load, instead of in every run.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:

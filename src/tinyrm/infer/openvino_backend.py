@@ -21,7 +21,7 @@ class OpenVinoBackend:
 
     name = "openvino"
 
-    def __init__(self, path: Path, pad: int, *, int8: bool = False) -> None:
+    def __init__(self, path: Path, pad: int, *, int8: bool = False, threads: int | None = None) -> None:
         openvino = require("openvino", "openvino")
         self._version, self._int8 = openvino.__version__.partition("-")[0], int8
         # By itself it takes fewer bits than float32 wherever it finds that faster.
@@ -29,6 +29,7 @@ class OpenVinoBackend:
             "INFERENCE_PRECISION_HINT": "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(GROUP if int8 else 0),
             "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": str(threads or 0),  # 0: one for each core
         }
         try:
             self._model = openvino.Core().compile_model(str(path), "CPU", settings)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -12,13 +15,13 @@ from ..errors import UserError
 from ..model.calibration import Calibration, sigmoid
 from ..model.checkpoint import Manifest
 from ..prompt import Cloze, ClozeWriter, Question
-from ..types import Prompt, PromptLike, Ranked, Reward, Verdict, to_prompt
+from ..types import Prompt, PromptLike, Ranked, Reward, Verdict
 from .engine import Backend, answer
+from .inputs import Asked, read
+from .results import Results
+from .tournament import Progress, Scored, hold, rescaled
 
-REFERENCES = 16
-"""Candidates that everyone is compared with when a model that only compares pairs ranks a long list."""
-
-Progress = Callable[[int], None]
+Protocol = Literal["single", "pair"]
 
 
 class RewardModel:
@@ -30,64 +33,113 @@ class RewardModel:
         self._writers = writers
         self.tokens = 0
         """Tokens read so far, padding not counted."""
+        self._counting = threading.Lock()
 
     @property
     def reads_single(self) -> bool:
         """Whether the model reads responses one by one; else it only compares pairs."""
         return "single" in self._writers
 
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether the model shows both responses of a pair in one context."""
+        return "pair" in self._writers
+
     def __repr__(self) -> str:
         return f"RewardModel({self.manifest.name!r}, {' and '.join(self._writers)}, {self.backend.name})"
 
-    def compare(self, prompt: PromptLike, a: str, b: str, *, domain: str | None = None) -> Verdict:
+    @overload
+    def compare(self, prompt: PromptLike, a: str, b: str, *, domain: str | None = None) -> Verdict: ...
+
+    @overload
+    def compare(self, prompt: Any, a: Any = None, b: Any = None, *, domain: Any = None) -> Results[Verdict]: ...
+
+    def compare(self, prompt: Any, a: Any = None, b: Any = None, *, domain: Any = None) -> Verdict | Results[Verdict]:
         """Which of two responses to a prompt is better; swapping A and B gives exactly 1 - p.
 
-        prompt: a string, or a conversation as a list of messages ({"role", "content"}).
-        domain: `chat`, `safety` or `reasoning` where known; it picks the instruction and the temperature.
-        """
-        return self.compare_many([(to_prompt(prompt), a, b)], domains=[domain])[0]
-
-    def score(self, prompt: PromptLike, response: str, *, domain: str | None = None) -> Reward:
-        """How good one response is.
+        prompt: a string, or a conversation as a list of messages ({"role", "content"}); or a list of prompts; or a
+            table (data frame, Arrow table, ...) whose rows hold the responses too. See `infer/inputs.py`.
+        a, b: a string each, or lists. Lists and tables give `Results`, a list of verdicts in their order.
+        domain: `chat`, `safety` or `reasoning` where known; it picks the instruction and the temperature. A list has
+            one for each row, and so may a table in its column `domain`.
 
         Raises:
-            UserError: the model only compares pairs.
+            UserError: a prompt is empty, lists differ in length, or a row of a table cannot be read.
         """
-        return self.score_many([(to_prompt(prompt), response)], domains=[domain])[0]
+        asked = read("pair", prompt, {"a": a, "b": b}, domain)
+        verdicts = self.compare_many([(turns, a, b) for turns, (a, b) in asked.rows], domains=asked.domains)
+        return verdicts[0] if asked.one else Results(verdicts)
+
+    @overload
+    def score(self, prompt: PromptLike, response: str, *, domain: str | None = None) -> Reward: ...
+
+    @overload
+    def score(self, prompt: Any, response: Any = None, *, domain: Any = None) -> Results[Reward]: ...
+
+    def score(self, prompt: Any, response: Any = None, *, domain: Any = None) -> Reward | Results[Reward]:
+        """How good one response is, or each of a list or a table; arguments as of `compare`.
+
+        Raises:
+            UserError: the model only compares pairs, or as `compare`.
+        """
+        asked = read("single", prompt, {"response": response}, domain)
+        rewards = self.score_many([(turns, text) for turns, (text,) in asked.rows], domains=asked.domains)
+        return rewards[0] if asked.one else Results(rewards)
 
     def rank(
         self,
-        prompt: PromptLike,
-        candidates: Sequence[str],
+        prompt: Any,
+        candidates: Any = None,
         *,
-        domain: str | None = None,
+        domain: Any = None,
+        full: bool = False,
+        protocol: Protocol | None = None,
         progress: Progress | None = None,
-    ) -> list[Ranked]:
-        """Candidates from best to worst; equal scores keep their order.
+    ) -> Results[Any]:
+        """Candidates from best to worst; equal scores keep their order. Arguments as of `compare`.
 
-        The score is the reward where the model reads responses alone. A model that only compares
-        gives the mean log-odds against all candidates (0 against itself); against the same 16 of
-        them, evenly spaced, where there are more than 16: such scores compare within one ranking alone.
+        The score is the reward where the model reads responses alone. A model that only compares holds a
+        tournament, and the score is the log-odds that its comparisons fit best; such scores compare within one
+        ranking alone. See `Tournament` for the rule and the number of comparisons.
+
+        candidates: a list of strings, which gives a list of `Ranked`; or a list of such lists, which gives a list of
+            rankings in their order, as a table does.
+        full: a tournament compares every pair, however many there are.
+        protocol: `single` or `pair` to choose where the model can do both. progress: called with the number of
+            candidates done since the last call.
         """
-        if isinstance(candidates, str):
-            raise TypeError("candidates are a list of strings, not one string")
-        turns = to_prompt(prompt)
-        if self.reads_single:
-            rewards = self.score_many(
-                [(turns, text) for text in candidates], domains=[domain] * len(candidates), progress=progress
-            )
-            scores, cuts = [reward.logit for reward in rewards], [reward.cut for reward in rewards]
+        asked = read("candidates", prompt, {"candidates": candidates}, domain)
+        if (protocol or ("single" if self.reads_single else "pair")) == "single":
+            found = self._by_reward(asked, progress)
         else:
-            scores, cuts = self._tournament(turns, candidates, domain, progress)
-        order = sorted(range(len(candidates)), key=lambda i: -scores[i])
-        return [Ranked(place + 1, i, candidates[i], scores[i], cuts[i]) for place, i in enumerate(order)]
+            found = hold(asked, partial(self.compare_many, protocol="pair"), full=full, progress=progress)
+        rankings = [
+            Results(
+                Ranked(place + 1, i, texts[i], scores[i], cuts[i])
+                for place, i in enumerate(sorted(range(len(texts)), key=lambda i: -scores[i]))
+            )
+            for (_, texts), (scores, cuts) in zip(asked.rows, found, strict=True)
+        ]
+        return rankings[0] if asked.one else Results(rankings)
+
+    async def acompare(self, *args: Any, **more: Any) -> Any:
+        """`compare` in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(self.compare, *args, **more)
+
+    async def ascore(self, *args: Any, **more: Any) -> Any:
+        """`score` in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(self.score, *args, **more)
+
+    async def arank(self, *args: Any, **more: Any) -> Any:
+        """`rank` in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(self.rank, *args, **more)
 
     def compare_many(
         self,
         pairs: Sequence[tuple[Prompt, str, str]],
         *,
         domains: Sequence[str | None] | None = None,
-        protocol: Literal["single", "pair"] | None = None,
+        protocol: Protocol | None = None,
         progress: Progress | None = None,
     ) -> list[Verdict]:
         """A verdict for each (prompt, a, b).
@@ -98,7 +150,7 @@ class RewardModel:
         Raises:
             UserError: the model has no such template, or a prompt is empty.
         """
-        kind = protocol or ("pair" if "pair" in self._writers else "single")
+        kind = protocol or ("pair" if self.reads_pairs else "single")
         named = domains or [None] * len(pairs)
         questions = []
         for (prompt, a, b), domain in zip(pairs, named, strict=True):
@@ -106,7 +158,7 @@ class RewardModel:
                 questions += [Question(prompt, (a, b), domain), Question(prompt, (b, a), domain)]
             else:
                 questions += [Question(prompt, (a,), domain), Question(prompt, (b,), domain)]
-        clozes, odds = self._odds(kind, questions, _per(2, progress))
+        clozes, odds = self.log_odds(kind, questions, rescaled(progress, 1, 2))
         calibration = self._calibration(kind)
         verdicts = []
         for i, domain in zip(range(0, len(clozes), 2), named, strict=True):
@@ -142,17 +194,21 @@ class RewardModel:
         """
         named = domains or [None] * len(responses)
         questions = [Question(prompt, (text,), domain) for (prompt, text), domain in zip(responses, named, strict=True)]
-        clozes, odds = self._odds("single", questions, progress)
+        clozes, odds = self.log_odds("single", questions, progress)
         calibration = self._calibration("single")
         return [
             Reward(float(x), sigmoid((float(x) - calibration.offset) / calibration.temperature_of(domain)), cloze.cut)
             for cloze, x, domain in zip(clozes, odds, named, strict=True)
         ]
 
-    def _odds(
-        self, kind: str, questions: Sequence[Question], progress: Progress | None
+    def log_odds(
+        self, kind: str, questions: Sequence[Question], progress: Progress | None = None
     ) -> tuple[list[Cloze], np.ndarray]:
-        """logit(word 0) - logit(word 1) [n] at each question's slot, in float64."""
+        """The clozes of questions, and logit(word 0) - logit(word 1) [n] at each one's slot, in float64.
+
+        Raises:
+            UserError: the model has no template of this kind, or a prompt is empty.
+        """
         if kind not in self._writers:
             able = "only compares pairs" if kind == "single" else "only reads responses one by one"
             raise UserError(f"{self.manifest.name} {able}: it has no {kind!r} template")
@@ -164,51 +220,25 @@ class RewardModel:
         clozes = self._writers[kind].write(questions)
         if not clozes:
             return clozes, np.zeros(0)
-        self.tokens += sum(len(cloze.ids) for cloze in clozes)
+        with self._counting:
+            self.tokens += sum(len(cloze.ids) for cloze in clozes)
         words = answer(self.backend, clozes, progress)[:, self.manifest.columns(kind)].astype(np.float64)
         return clozes, words[:, 0] - words[:, 1]
 
     def _calibration(self, kind: str) -> Calibration:
         return self.manifest.calibration.get(kind, Calibration())
 
-    def _tournament(
-        self, prompt: Prompt, candidates: Sequence[str], domain: str | None, progress: Progress | None
-    ) -> tuple[list[float], list[Mapping[str, int]]]:
-        count = len(candidates)
-        spaced = np.linspace(0, count - 1, min(REFERENCES, count)).round().astype(int)
-        references = list(dict.fromkeys(int(i) for i in spaced))
-        meetings = [(i, j) for i in range(count) for j in references if i != j]
-        verdicts = self.compare_many(
-            [(prompt, candidates[i], candidates[j]) for i, j in meetings],
-            domains=[domain] * len(meetings),
-            protocol="pair",
-            progress=_per(max(1, len(references)), progress),
+    def _by_reward(self, asked: Asked, progress: Progress | None) -> list[Scored]:
+        rewards = iter(
+            self.score_many(
+                [(prompt, text) for prompt, texts in asked.rows for text in texts],
+                domains=[name for name, (_, texts) in zip(asked.domains, asked.rows, strict=True) for _ in texts],
+                progress=progress,
+            )
         )
-        if progress is not None and count:
-            progress(1)  # what the references save by not meeting themselves
-        logits: list[list[float]] = [[] for _ in range(count)]
-        cuts: list[dict[str, int]] = [{} for _ in range(count)]
-        for (i, _), verdict in zip(meetings, verdicts, strict=True):
-            logits[i].append(verdict.logit)
-            cut = {"prompt": verdict.cut.get("prompt", 0), "response": verdict.cut.get("a", 0)}
-            cuts[i] |= {name: max(n, cuts[i].get(name, 0)) for name, n in cut.items() if n}
-        # A reference ties with itself, so that equal texts get equal scores, references or not.
-        return [math.fsum(met) / len(references) for met in logits], list(cuts)
+        groups = [list(islice(rewards, len(texts))) for _, texts in asked.rows]
+        return [([reward.logit for reward in group], [reward.cut for reward in group]) for group in groups]
 
 
 _SWAPPED = {"prompt": "prompt", "a": "b", "b": "a"}
 """Fields of the second order of a pair under their names in the first."""
-
-
-def _per(clozes: int, progress: Progress | None) -> Progress | None:
-    """Turns counts of clozes into counts of questions of several clozes each."""
-    if progress is None:
-        return None
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        before, done = done // clozes, done + count
-        progress(done // clozes - before)
-
-    return advance

@@ -37,19 +37,27 @@ class TorchBackend:
         self.tokens_per_batch = GPU_TOKENS_PER_BATCH if self._device.type == "cuda" else TOKENS_PER_BATCH
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, pad: int, dtype: Literal["float32", "bfloat16"] | None = None) -> TorchBackend:
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        pad: int,
+        dtype: Literal["float32", "bfloat16"] | None = None,
+        threads: int | None = None,
+    ) -> TorchBackend:
         """Loads the weights of a checkpoint.
 
         Raises:
             UserError: torch or transformers are not installed, or a weight is missing.
         """
         try:
-            require("torch", "train")
+            torch = require("torch", "train")
             require("transformers", "train")
         except UserError as missing:
             raise UserError(f"{missing}; or `tinyrm export` the model where it is, and use that here") from None
         from ..model.base import load_cloze_model
 
+        if threads is not None:
+            torch.set_num_threads(threads)
         return cls(load_cloze_model(checkpoint), pad, dtype=dtype)
 
     def describe(self) -> str:
