@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import tinyrm
-from tinyrm.evaluate import evaluate
+from tinyrm.evaluate import evaluate, load
 
 
 def test_eval_is_the_python_api(cli, checkpoint, pairs_file, tmp_path):
@@ -12,10 +12,16 @@ def test_eval_is_the_python_api(cli, checkpoint, pairs_file, tmp_path):
     done = cli("eval", source, "--model", checkpoint, "-o", folder, "--json")
     assert done.code == 0
     found = done.json
-    saved = json.loads((folder / "metrics.json").read_text("utf-8"))
+    saved = json.loads((folder / "evaluation.json").read_text("utf-8"))
     assert saved == found
     assert len((folder / "verdicts.jsonl").read_text("utf-8").splitlines()) == 30
-    assert found.pop("model") == "random-bert"
+    assert len(load(folder).outcomes.credit) == 30
+    who = found.pop("model")
+    assert who["name"] == "random-bert"
+    assert len(who["sha256"]) == 64
+    assert found.pop("cost")["gflops_per_response"] > 0
+    assert found.pop("counts") == {}
+    assert (found.pop("format"), found.pop("tinyrm")) == (1, tinyrm.__version__)
     for facts in (found, expected):
         assert facts.pop("seconds") > 0
     assert found == json.loads(json.dumps(expected))
@@ -26,6 +32,33 @@ def test_eval_shows_a_table(cli, checkpoint, pairs_file):
     assert done.code == 0
     assert "%" in done.out or "accuracy" in done.out
     assert "judging: 12 of 12" in done.err
+    assert "pairs a second" in done.out
+
+
+def test_blind_groups_and_another_model(cli, checkpoint, checkpoint_folder, pairs_file, tmp_path):
+    source = pairs_file(30)
+    options = ("eval", source, "--group", "domain")
+    assert cli(*options, "--model", checkpoint_folder("modernbert"), "-o", tmp_path / "other").code == 0
+    done = cli(*options, "--model", checkpoint, "--blind", "--against", tmp_path / "other")
+    assert done.code == 0
+    assert "judging: 60 of 60" in done.err
+    for shown in ("domain = chat", "prompt of another row", "minus random-modernbert", "McNemar"):
+        assert shown in done.out
+    found = cli(*options, "--model", checkpoint, "--against", tmp_path / "other", "--json").json
+    assert found["against"]["model"]["name"] == "random-modernbert"
+    assert [pair["name"] for pair in found["against"]["scores"]] == [score["name"] for score in found["scores"]]
+
+
+def test_results_of_another_model_are_not_replaced(cli, mistake, checkpoint, checkpoint_folder, pairs_file, tmp_path):
+    source, folder = pairs_file(6), tmp_path / "results"
+    options = ("eval", source, "-o", folder)
+    assert cli(*options, "--model", checkpoint).code == 0
+    assert cli(*options, "--model", checkpoint).code == 0  # its own
+    other = checkpoint_folder("bert", ("single",))
+    assert "holds the results of random-bert on pairs.jsonl" in mistake(*options, "--model", other)
+    assert json.loads((folder / "evaluation.json").read_text("utf-8"))["protocol"] == "pair"
+    assert cli(*options, "--model", other, "--overwrite").code == 0
+    assert json.loads((folder / "evaluation.json").read_text("utf-8"))["protocol"] == "single"
 
 
 def test_mistakes(mistake, checkpoint, checkpoint_folder, pairs_file, tmp_path):
@@ -37,3 +70,7 @@ def test_mistakes(mistake, checkpoint, checkpoint_folder, pairs_file, tmp_path):
     singles = checkpoint_folder("bert", ("single",))
     assert "it has no 'pair' template" in mistake("eval", pairs_file(3), "--protocol", "pair", "--model", singles)
     assert "--limit" in mistake("eval", pairs_file(3), "--limit", "0", "--model", checkpoint)
+    assert "as --data" in mistake("eval", "llmbar", "--model", checkpoint)
+    assert "no evaluation in" in mistake("eval", pairs_file(3), "--against", tmp_path, "--model", checkpoint)
+    assert "its own sections" in mistake("eval", "rewardbench", "--group", "domain", "--model", checkpoint)
+    assert "is a file" in mistake("eval", pairs_file(3), "-o", pairs_file(3), "--model", checkpoint)

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tinyrm.evaluate.rewardbench import ROWS
+from tinyrm.evaluate.benchmarks.rewardbench import ROWS
+from tinyrm.evaluate.judges.base import PairJudge, Scored, ScoringJudge
 from tinyrm.types import Preference, Verdict, to_prompt
 
 
@@ -85,3 +86,37 @@ def prefer():
         return Preference(to_prompt(prompt), chosen, rejected, **fields)
 
     return make
+
+
+class Rewarded(ScoringJudge):
+    """Gives each response alone the reward that a function of (prompt, response) says."""
+
+    def __init__(self, reward):
+        super().__init__({"name": "rewarded", "kind": "made up"})
+        self.reward = reward
+
+    def score_many(self, responses, progress):
+        progress(len(responses))
+        return [Scored(self.reward(*response)) for response in responses]
+
+
+class Ordered(PairJudge):
+    """Says by a function of (prompt, shown first, shown second) how likely the first is better, in log-odds."""
+
+    def __init__(self, odds):
+        super().__init__({"name": "ordered", "kind": "made up"})
+        self.odds = odds
+
+    def first_wins(self, pairs, progress):
+        progress(len(pairs))
+        return [self.odds(*pair) for pair in pairs]
+
+
+@pytest.fixture(scope="session")
+def rewarded():
+    return Rewarded
+
+
+@pytest.fixture(scope="session")
+def ordered():
+    return Ordered

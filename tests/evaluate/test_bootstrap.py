@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyrm.evaluate.bootstrap import Resampled, Statistic, bootstrap
-from tinyrm.types import Preference, to_prompt
 
 ALL = ("a", "b", "c")
 ROWS = Statistic("all", dict.fromkeys(ALL, 1.0), "", over_rows=True)
@@ -15,13 +14,13 @@ rows_of_judge = st.lists(
 )
 
 
-def preferences(prompts):
-    return [Preference(to_prompt(str(prompt)), "x", "y") for prompt in prompts]
+def prompts_of(prompts):
+    return [str(prompt) for prompt in prompts]
 
 
 def resample(rows, **options):
     credit, subsets, prompts = zip(*rows, strict=True)
-    return bootstrap({"j": np.array(credit)}, subsets, preferences(prompts), **{"resamples": 200, **options})["j"]
+    return bootstrap({"j": np.array(credit)}, subsets, prompts_of(prompts), **{"resamples": 200, **options})["j"]
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,7 +59,7 @@ def test_on_independent_rows_the_standard_error_is_the_analytic_one():
     rng = np.random.default_rng(3)
     credit = (rng.random(1500) < 0.7).astype(float)
     subsets = ["a"] * 500 + ["b"] * 1000
-    resampled = bootstrap({"j": credit}, subsets, preferences(range(1500)))["j"]
+    resampled = bootstrap({"j": credit}, subsets, prompts_of(range(1500)))["j"]
     error = {"a": credit[:500].std() / 500**0.5, "b": credit[500:].std() / 1000**0.5}
     for weights in ({"a": 1.0}, {"b": 1.0}, {"a": 1.0, "b": 1.0}):
         total = sum(weights.values())
@@ -72,7 +71,7 @@ def test_on_independent_rows_the_standard_error_is_the_analytic_one():
 def test_prompts_that_subsets_share_move_in_both():
     """The same 50 rows under two names: their difference is certain, their mean no surer than one of them."""
     credit = (np.random.default_rng(0).random(50) < 0.5).astype(float)
-    resampled = bootstrap({"j": np.tile(credit, 2)}, ["a"] * 50 + ["b"] * 50, preferences([*range(50)] * 2))["j"]
+    resampled = bootstrap({"j": np.tile(credit, 2)}, ["a"] * 50 + ["b"] * 50, prompts_of([*range(50)] * 2))["j"]
     alone = resampled.score(Statistic("a", {"a": 1.0}, ""))
     both = resampled.score(Statistic("both", {"a": 1.0, "b": 1.0}, ""))
     assert (both.low, both.high) == pytest.approx((alone.low, alone.high))
@@ -81,7 +80,7 @@ def test_prompts_that_subsets_share_move_in_both():
 def test_subsets_of_one_row_do_not_feign_certainty():
     credit = (np.arange(100) % 2).astype(float)
     names = [str(i) for i in range(100)]
-    resampled = bootstrap({"j": credit}, names, preferences(range(100)))["j"]
+    resampled = bootstrap({"j": credit}, names, prompts_of(range(100)))["j"]
     score = resampled.score(Statistic("all", dict.fromkeys(names, 1.0), "", over_rows=True))
     assert (score.high - score.low) / (2 * 1.96) == pytest.approx(0.05, rel=0.1)
 
@@ -90,7 +89,7 @@ def test_paired_differences():
     rng = np.random.default_rng(1)
     one = (rng.random(300) < 0.7).astype(float)
     other = np.where(rng.random(300) < 0.95, one, 1 - one)
-    judges = bootstrap({"one": one, "other": other}, ["a"] * 300, preferences(range(300)))
+    judges = bootstrap({"one": one, "other": other}, ["a"] * 300, prompts_of(range(300)))
     statistic = Statistic("a", {"a": 1.0}, "")
     alike = (judges["one"] - judges["one"]).score(statistic)
     assert (alike.value, alike.low, alike.high) == (0, 0, 0)
@@ -98,10 +97,10 @@ def test_paired_differences():
     assert gap.value == pytest.approx(one.mean() - other.mean())
     paired = (one - other).std() / 300**0.5
     assert (gap.high - gap.low) / (2 * 1.96) == pytest.approx(paired, rel=0.15)
-    alone = bootstrap({"other": other}, ["a"] * 300, preferences(range(300)))["other"]
+    alone = bootstrap({"other": other}, ["a"] * 300, prompts_of(range(300)))["other"]
     np.testing.assert_array_equal(alone.right, judges["other"].right)
     with pytest.raises(ValueError, match="same rows"):
-        judges["one"] - bootstrap({"j": one}, ["a"] * 300, preferences(range(300)), seed=1)["j"]
+        judges["one"] - bootstrap({"j": one}, ["a"] * 300, prompts_of(range(300)), seed=1)["j"]
 
 
 def test_the_seed_decides():
@@ -110,9 +109,52 @@ def test_the_seed_decides():
     assert not np.array_equal(resample(rows, seed=5).right, resample(rows, seed=6).right)
 
 
-def test_a_row_without_credit_is_refused():
-    with pytest.raises(ValueError, match="ties"):
-        resample([(np.nan, "a", 1)])
+@settings(max_examples=30, deadline=None)
+@given(rows_of_judge, st.sets(st.integers(0, 79)))
+def test_a_row_without_credit_counts_for_nobody(rows, lacking):
+    lacking = {i for i in lacking if i < len(rows)} - {0}
+    credit, subsets, prompts = zip(*rows, strict=True)
+    given_up = np.where([i in lacking for i in range(len(rows))], np.nan, credit)
+    both = bootstrap({"mine": given_up, "all": np.array(credit)}, subsets, prompts_of(prompts), resamples=200)
+    mine = both["mine"].score(ROWS)
+    assert mine.n == len(rows) - len(lacking)
+    assert mine.value == pytest.approx(np.nanmean(given_up))
+    gap = (both["mine"] - both["all"]).score(MEAN)
+    present = {s for s, c in zip(subsets, given_up, strict=True) if c == c}
+    if present == set(subsets):
+        assert gap.value == pytest.approx(both["mine"].score(MEAN).value - both["all"].score(MEAN).value)
+
+
+WILSON = 1.959963984540054**2
+
+
+@pytest.mark.parametrize("credit", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("prompts", [1, 3, 40])
+def test_where_all_came_out_alike_wilsons_limit_stands_in(credit, prompts):
+    rows = [(credit, "a", i % prompts) for i in range(2 * prompts)]
+    unseen = WILSON / (prompts + WILSON)
+    for statistic in (ROWS, Statistic("a", {"a": 1.0}, "")):
+        score = resample(rows).score(statistic)
+        assert score.widened
+        assert (score.low, score.high) == pytest.approx((credit * (1 - unseen), credit + unseen * (1 - credit)))
+
+
+def test_what_was_not_seen_joins_in_quadrature_by_its_weight():
+    credit = np.concatenate([np.arange(100) % 2, np.ones(50)])
+    resampled = bootstrap({"j": credit}, ["a"] * 100 + ["b"] * 50, prompts_of(range(150)))["j"]
+    alone, sure = resampled.score(Statistic("a", {"a": 1.0}, "")), resampled.score(Statistic("b", {"b": 1.0}, ""))
+    both = resampled.score(Statistic("both", {"a": 1.0, "b": 3.0}, ""))
+    assert (alone.widened, sure.widened, both.widened) == (False, True, True)
+    assert sure.low == pytest.approx(50 / (50 + WILSON))
+    low = np.hypot((alone.value - alone.low) / 4, (1 - sure.low) * 3 / 4)
+    assert both.low == pytest.approx(both.value - low, abs=1e-6)
+    assert both.high == pytest.approx(both.value + (alone.high - alone.value) / 4, abs=1e-6)
+
+
+def test_weights_may_be_shares_of_a_total():
+    resampled = resample([(1.0, "a", 0), (1.0, "a", 1)])
+    assert resampled.score(Statistic("half", {"a": 0.5, "b": 0.5}, "", total=1.0)).value == 0.5
+    assert resampled.score(Statistic("half", {"a": 0.5, "b": 0.5}, "", n=7)).n == 7
 
 
 def test_a_subset_that_no_draw_hit_drops_out_of_the_mean():

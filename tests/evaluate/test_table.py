@@ -28,7 +28,7 @@ def test_what_limits_the_figures_is_said(judge_by, parquet, rewardbench_rows):
     judge = judge_by(lambda *pair: 0.5, agree=True, cut={"a": 1})
     found = evaluate(judge, "rewardbench", data=parquet(rewardbench_rows), limit=10)
     text = " ".join(facts(found))
-    for fact in ("A SAMPLE: 10 of 46 rows", "10 rows were cut", "10 rows were called a tie", "* over the subsets"):
+    for fact in ("A SAMPLE: 10 of 46 rows", "10 rows cut", "10 rows called a tie", "* over the subsets"):
         assert fact in text
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .leaks import Fingerprints, read_prompts, shipped_fingerprints
-    from .load import BadRowAt, Loaded, load_preferences
+    from .load import BadRowAt, Loaded, load_preferences, load_rows
     from .mixture import Mixture, load_mixture
     from .rows import RawRow, read_rows
     from .shapes import Responses, to_preference, to_responses
@@ -25,6 +25,7 @@ _HOME = {
     "deduplicate": "split",
     "load_mixture": "mixture",
     "load_preferences": "load",
+    "load_rows": "load",
     "normalise": "split",
     "parse_transcript": "turns",
     "read_prompts": "leaks",
@@ -46,6 +47,7 @@ __all__ = [
     "deduplicate",
     "load_mixture",
     "load_preferences",
+    "load_rows",
     "normalise",
     "parse_transcript",
     "read_prompts",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tinyrm.errors import UserError
 from tinyrm.types import Preference
@@ -14,6 +14,9 @@ from tinyrm.types import Preference
 from .rows import read_rows
 from .shapes import to_preference
 from .turns import BadRow
+from .winners import Row
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +67,47 @@ def load_preferences(
     Raises:
         UserError: nothing can be read, no row is good, or one is bad and `on_bad_row` is `refuse`.
     """
-    preferences: list[Preference] = []
+    preferences, bad = load_rows(
+        path,
+        lambda row, _: [
+            to_preference(row, winner=winner, soft=soft, allow_equal=keep_equal, allow_empty_response=keep_equal)
+        ],
+        split=split,
+        on_bad_row=on_bad_row,
+    )
+    loaded = Loaded(str(path), preferences, bad, len(preferences) + len(bad))
+    if bad and notice:
+        notice(loaded.summary())
+    return loaded
+
+
+def load_rows(
+    path: str | Path,
+    read: Callable[[Row, str], Iterable[T]],
+    *,
+    split: str | None = None,
+    on_bad_row: Literal["skip", "refuse"] = "skip",
+) -> tuple[list[T], list[BadRowAt]]:
+    """What `read` makes of the rows at `path` (see `read_rows`), and the rows of which it makes nothing.
+
+    `read` gets a row and where it stands; it raises `BadRow` where it cannot use it, and gives nothing where the
+    row is none of its business.
+
+    Raises:
+        UserError: nothing can be read, no row is good, or one is bad and `on_bad_row` is `refuse`.
+    """
+    good: list[T] = []
     bad: list[BadRowAt] = []
     for row in read_rows(path, split):
         try:
             if row.value is None:
                 raise BadRow(row.error)
-            preferences.append(
-                to_preference(
-                    row.value, winner=winner, soft=soft, allow_equal=keep_equal, allow_empty_response=keep_equal
-                )
-            )
+            good.extend(read(row.value, row.where))
         except BadRow as problem:
             if on_bad_row == "refuse":
                 raise UserError(f"bad row at {row.where}: {problem}") from None
             bad.append(BadRowAt(row.where, str(problem)))
-    if not preferences:
+    if not good:
         first = "; ".join(f"{row.where}: {row.reason}" for row in bad[:3])
         raise UserError(f"{path} holds no preference: {first or 'it has no rows'}")
-    loaded = Loaded(str(path), preferences, bad, len(preferences) + len(bad))
-    if bad and notice:
-        notice(loaded.summary())
-    return loaded
+    return good, bad

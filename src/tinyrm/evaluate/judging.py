@@ -17,6 +17,9 @@ from tinyrm.types import DOMAINS, Preference, Prompt, Verdict
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 
+SUREST = 1e6
+"""Log-odds beyond count as this: those of a judge that is quite sure may be infinite."""
+
 
 class Judge(Protocol):
     """Anything that can say which of two responses is better; `tinyrm.infer.RewardModel` is one."""
@@ -29,7 +32,10 @@ class Judge(Protocol):
         protocol: Literal["single", "pair"] | None,
         progress: Callable[[int], None] | None,
     ) -> list[Verdict]:
-        """One verdict for each (prompt, A, B), in order; `progress` is told the pairs done since it was last called."""
+        """One verdict for each (prompt, A, B), in order; `progress` is told the pairs done since it was last called.
+
+        One response may stand in many pairs: a judge that scores responses alone does well to score each once.
+        """
         ...
 
 
@@ -38,21 +44,31 @@ class Judged:
     """Preferences and what a judge said of each; the arrays run over the rows.
 
     p_chosen: probability that the chosen response is better.
+    logit: log-odds that it is, from both orders, before any calibration.
     credit: 1 right, 0 wrong, 0.5 where the judge calls a tie, NaN where the label itself is a tie.
-    orders_agree: whether both orders of the pair named the same side.
+    p_by_order: probability that the chosen response is better, shown first and shown second, [rows, 2].
+    votes: what each order names, [rows, 2]: 1 the chosen response, -1 the rejected one, 0 neither.
     was_cut: whether anything was removed to fit the model's length.
     """
 
     preferences: Sequence[Preference]
     p_chosen: Floats
+    logit: Floats
     credit: Floats
-    orders_agree: Bools
+    p_by_order: Floats
+    votes: NDArray[np.int8]
     was_cut: Bools
 
     @property
     def scored(self) -> Bools:
         """Rows that can be right or wrong: those whose label is not a tie."""
         return ~np.isnan(self.credit)
+
+    @property
+    def orders_agree(self) -> Bools:
+        """Whether both orders of the pair named the same side."""
+        same: Bools = self.votes[:, 0] == self.votes[:, 1]
+        return same
 
     def save(self, path: str | Path) -> None:
         """Writes one JSON record a row: the row's id, subset and figures, none of its text."""
@@ -63,6 +79,9 @@ class Judged:
                     "id": row_id(preference),
                     "subset": preference.subset,
                     "p_chosen": float(self.p_chosen[i]),
+                    "p_shown_first": float(self.p_by_order[i, 0]),
+                    "p_shown_second": float(self.p_by_order[i, 1]),
+                    "logit": float(self.logit[i]),
                     "credit": None if np.isnan(credit) else float(credit),
                     "agree": bool(self.orders_agree[i]),
                     "cut": bool(self.was_cut[i]),
@@ -99,16 +118,23 @@ def judge_preferences(
     if len(verdicts) != len(preferences):
         raise ValueError(f"the judge gave {len(verdicts)} verdicts on {len(preferences)} pairs")
     p_a = np.array([verdict.p_a for verdict in verdicts], dtype=np.float64)
-    if not np.all((p_a >= 0) & (p_a <= 1)):
-        raise ValueError("the judge gave a probability that is not between 0 and 1")
-    # Decided on p_a itself: 1 - p may round to exactly 0.5.
+    # Of A, in the order that shows the chosen response first and in the one that shows it second.
+    shown = np.array([(v.p_a_shown_first, v.p_a_shown_second) for v in verdicts], dtype=np.float64).reshape(-1, 2)
+    shown = np.where(chosen_is_a[:, None], shown, shown[:, ::-1])
+    logit = np.array([verdict.logit for verdict in verdicts], dtype=np.float64)
+    if not all(np.all((p >= 0) & (p <= 1)) for p in (p_a, shown)) or np.isnan(logit).any():
+        raise ValueError("the judge gave a probability that is not between 0 and 1, or no log-odds")
+    # Sides are told by p_a itself: 1 - p may round to exactly 0.5.
+    side = np.where(chosen_is_a, 1, -1)
     credit = np.where(p_a == 0.5, 0.5, (p_a > 0.5) == chosen_is_a)
     credit[np.array([p.tie for p in preferences], dtype=np.bool_)] = np.nan
     return Judged(
         preferences,
         np.where(chosen_is_a, p_a, 1 - p_a),
+        side * np.clip(logit, -SUREST, SUREST),
         credit,
-        np.array([verdict.agree for verdict in verdicts], dtype=np.bool_),
+        np.where(chosen_is_a[:, None], shown, 1 - shown),
+        np.asarray(side[:, None] * np.sign(shown - 0.5), dtype=np.int8),
         np.array([bool(verdict.cut) for verdict in verdicts], dtype=np.bool_),
     )
 

@@ -77,7 +77,7 @@ def compare(
         logits = np.asarray(run.logits, dtype=np.float64)
         if run.failed is None and key[1] in seeds:
             credits[_label(*key)] = (logits[decided] > 0) + 0.5 * (logits[decided] == 0)
-    resampled = bootstrap(credits, [HELD_OUT] * len(preferences), preferences)
+    resampled = bootstrap(credits, [HELD_OUT] * len(preferences), [prompt_key(p.prompt) for p in preferences])
     recipe = _row(RECIPE, "the recipe", {}, seeds, runs, resampled)
     others = [
         _row(variant.name, f"{variant.says} instead of {variant.instead_of}", variant.overrides, seeds, runs, resampled)

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyrm.errors import UserError
+from tinyrm.evaluate.benchmarks.rewardbench import DOMAINS, ROWS, SAFETY_PARTS, SECTIONS, WEIGHTS, arrange, statistics
 from tinyrm.evaluate.bootstrap import Resampled
-from tinyrm.evaluate.rewardbench import DOMAINS, ROWS, SAFETY_PARTS, SECTIONS, WEIGHTS, arrange, statistics
 
 accuracies = st.fixed_dictionaries({subset: st.floats(0, 1) for subset in ROWS})
 

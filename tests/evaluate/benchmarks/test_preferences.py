@@ -1,6 +1,6 @@
 import pytest
 
-from tinyrm.evaluate.preferences import arrange, statistics
+from tinyrm.evaluate.benchmarks.preferences import arrange, statistics
 
 
 @pytest.mark.parametrize(

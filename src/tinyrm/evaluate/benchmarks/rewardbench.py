@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tinyrm.errors import UserError
 from tinyrm.types import Preference
 
-from .arrangement import Arrangement, Missing
-from .bootstrap import Statistic
+from ..arrangement import Arrangement, missing_rows
+from ..bootstrap import Statistic
+from .benchmark import Benchmark, mean_of, present, weighted
 
 HUB = "allenai/reward-bench"
 SPLIT = "filtered"
@@ -71,7 +72,9 @@ SAFETY_PARTS = {
 }
 
 _DOMAIN_OF = {subset: domain for domain, subsets in DOMAINS.items() for subset in subsets}
-_LEADERBOARD = "leaderboard: mean of subset accuracies weighted by published rows (math-prm as 984)"
+_LEADERBOARD = (
+    "leaderboard: mean of subset accuracies weighted by published rows (math-prm as 984); a tie of the judge half right"
+)
 _OVERALL = "mean of the sections Chat, Chat Hard, Safety, Reasoning; the prior sets are not included"
 _BY_ROWS = "share of right rows, the paper's way (its own figures are of the raw split of 5,123 rows)"
 _BY_DOMAIN = "mean of the paper's three domains, each over its rows"
@@ -97,8 +100,7 @@ def arrange(preferences: Sequence[Preference]) -> Arrangement:
         notes.append(f"{others:,} rows of subsets outside the four sections were left out")
     if surplus := sum(max(0, found[subset] - expected) for subset, expected in ROWS.items()):
         notes.append(f"{surplus:,} rows more than the filtered split has: this may be the raw split")
-    missing = tuple(Missing(s, expected, found[s]) for s, expected in ROWS.items() if found[s] < expected)
-    return Arrangement(rows, [str(p.subset) for p in rows], "subset", missing, tuple(notes))
+    return Arrangement(rows, [str(p.subset) for p in rows], "subset", missing_rows(ROWS, found), tuple(notes))
 
 
 def statistics(rows: Mapping[str, int]) -> list[Statistic]:
@@ -106,28 +108,19 @@ def statistics(rows: Mapping[str, int]) -> list[Statistic]:
 
     Only the subsets in `rows` (with how many rows each has) count; a statistic that lacks some is marked partial.
     """
-    sections = [_weighted(name, subsets, WEIGHTS, rows, _LEADERBOARD) for name, subsets in SECTIONS.items()]
-    parts = [_weighted(name, subsets, WEIGHTS, rows, _LEADERBOARD) for name, subsets in SAFETY_PARTS.items()]
-    domains = [_weighted(f"Paper: {name}", subsets, rows, rows, _BY_ROWS) for name, subsets in DOMAINS.items()]
-    scores = [
-        _mean_of("Overall", sections, _OVERALL),
-        *sections,
-        *parts,
-        *domains,
-        _mean_of("Paper: mean", domains, _BY_DOMAIN),
-        _weighted("Paper: all rows", ROWS, rows, rows, _BY_ROWS),
-    ]
-    return [statistic for statistic in scores if statistic.weights]
+    sections = [weighted(name, subsets, WEIGHTS, rows, _LEADERBOARD) for name, subsets in SECTIONS.items()]
+    parts = [weighted(name, subsets, WEIGHTS, rows, _LEADERBOARD, "part") for name, subsets in SAFETY_PARTS.items()]
+    domains = [weighted(f"Paper: {name}", subsets, rows, rows, _BY_ROWS, "part") for name, subsets in DOMAINS.items()]
+    return present(
+        [
+            mean_of("Overall", sections, _OVERALL),
+            *sections,
+            *parts,
+            *domains,
+            mean_of("Paper: mean", domains, _BY_DOMAIN, "part"),
+            weighted("Paper: all rows", ROWS, rows, rows, _BY_ROWS, "part"),
+        ]
+    )
 
 
-def _weighted(
-    name: str, subsets: Collection[str], weights: Mapping[str, int], rows: Mapping[str, int], formula: str
-) -> Statistic:
-    present = {subset: float(weights[subset]) for subset in subsets if rows.get(subset)}
-    return Statistic(name, present, formula, partial=len(present) < len(subsets))
-
-
-def _mean_of(name: str, parts: Sequence[Statistic], formula: str) -> Statistic:
-    present = [part for part in parts if part.weights]
-    weights = {s: w / sum(part.weights.values()) / len(present) for part in present for s, w in part.weights.items()}
-    return Statistic(name, weights, formula, partial=any(part.partial for part in parts))
+BENCHMARK = Benchmark("rewardbench", HUB, SPLIT, arrange, statistics)
