@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-WORDS = "why how the a is sky blue water seven eight no yes because light of and it I think so maybe".split()
+WORDS = ("why", "how", "the", "a", "sky", "blue", "water", "seven", "no", "yes", "because", "of", "I", "think", "maybe")
 
 
 def run(rows: int, folder: Path) -> tuple[int, str, str, str]:

@@ -13,7 +13,7 @@ from tinyrm.errors import UserError
 from tinyrm.export.onnx import TOLERANCE, export_onnx
 from tinyrm.infer.onnx_backend import OnnxBackend
 from tinyrm.infer.torch_backend import TorchBackend
-from tinyrm.model.checkpoint import CARD, MANIFEST, METRICS, ONNX, TOKENIZER, WEIGHTS, open_checkpoint
+from tinyrm.model.checkpoint import CARD, CONFIG, MANIFEST, METRICS, ONNX, TOKENIZER, WEIGHTS, open_checkpoint
 
 FAMILIES = ("bert", "modernbert", "roberta", "deberta-v2")
 WIDE = 128
@@ -76,7 +76,7 @@ def test_the_report_is_true(tmp_path, checkpoint_folder):
     assert done.folder == tmp_path / "new" / "folder"
     assert done.size == (done.folder / ONNX).stat().st_size
     assert 0 <= done.difference < TOLERANCE["int8"]
-    assert {path.name for path in done.folder.iterdir()} == {CARD, MANIFEST, METRICS, ONNX, TOKENIZER}
+    assert {path.name for path in done.folder.iterdir()} == {CARD, CONFIG, MANIFEST, METRICS, ONNX, TOKENIZER}
     assert list(tinyrm.load(done.folder).manifest.templates) == ["single"]
 
 

@@ -18,10 +18,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rank": ("judge", "Order candidate responses from best to worst (best-of-N)."),
     "score": ("score", "Judge every row of a file."),
     "eval": ("evaluate", "Measure a model on a benchmark or a file of preferences."),
+    "report": ("report", "Make a page of what `tinyrm eval -o` measured."),
     "train": ("train", "Train a model by a recipe."),
     "sweep": ("sweep", "Search the settings of a recipe for the best."),
     "ablate": ("ablate", "Show what each ingredient of a recipe is worth."),
-    "export": ("export", "Turn a trained checkpoint into an ONNX one that needs no torch."),
+    "export": ("export", "Turn a trained checkpoint into ONNX, or into a plain classifier."),
+    "serve": ("serve", "Serve a model over HTTP, to the clients of the field."),
 }
 """Name -> module of this folder that holds it, and what it does."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +16,8 @@ from .options import bad_rows_option, model_options
 if TYPE_CHECKING:
     from ..console import Console
     from ..infer import RewardModel
-    from ..scale import Scored
+    from ..scale import Judge, Scored
+    from ..scale.ray_cluster import RayCluster
 
 
 @click.command()
@@ -29,6 +32,16 @@ if TYPE_CHECKING:
 )
 @click.option("--field", default="tinyrm", show_default=True, help="Key of a row that its judgement is put under.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there, and forget an unfinished run.")
+@click.option("--shard-rows", type=click.IntRange(1), help="Make OUT a folder of files with so many rows each.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where rows are judged: in this process, or by workers of Ray, one for each core or GPU.",
+)
+@click.option("--ray-address", metavar="ADDRESS", help="A running Ray cluster; else RAY_ADDRESS, else this machine.")
+@click.option("--ray-workers", type=click.IntRange(1), help="How many workers of Ray; else all that the cluster holds.")
 @bad_rows_option
 @model_options
 def score(
@@ -36,6 +49,10 @@ def score(
     output: str,
     field: str,
     overwrite: bool,
+    shard_rows: int | None,
+    engine: Literal["local", "ray"],
+    ray_address: str | None,
+    ray_workers: int | None,
     on_bad_row: Literal["skip", "refuse"],
     model: str | None,
     backend: Any,
@@ -48,25 +65,55 @@ def score(
     A run that was stopped goes on where it was: give the same command again.
     """
     from ..console import Console
-    from ..infer import load
     from ..scale import check_target, score_file, score_stream
 
     target = None if output == "-" else Path(output)
     if target:
         check_target(target, overwrite=overwrite)
-    judge = load(model, backend=backend)
-    with Console() as console:
+    elif shard_rows:
+        raise UserError("--shard-rows is for a file: give -o")
+    if engine == "local" and (ray_address or ray_workers):
+        raise UserError("--ray-address and --ray-workers are for --engine ray")
+    with Console() as console, contextlib.ExitStack() as open_until_done:
+        judge: RewardModel | RayCluster
+        judging = None
+        if engine == "ray":
+            judge = open_until_done.enter_context(_cluster(model, backend, ray_address, ray_workers, console))
+            judging = judge.judge
+        else:
+            from ..infer import load
+
+            judge = load(model, backend=backend)
         if target:
             scored = score_file(
-                judge, source, target, field=field, on_bad_row=on_bad_row, overwrite=overwrite, watcher=console
+                judge,
+                source,
+                target,
+                field=field,
+                on_bad_row=on_bad_row,
+                overwrite=overwrite,
+                shard_rows=shard_rows,
+                watcher=console,
+                judging=judging,
             )
         else:
-            scored = score_stream(judge, source, sys.stdout.write, field=field, on_bad_row=on_bad_row)
+            scored = score_stream(judge, source, sys.stdout.write, field=field, on_bad_row=on_bad_row, judging=judging)
             sys.stdout.flush()
         _tell(scored, judge, field, console)
 
 
-def _tell(scored: Scored, judge: RewardModel, field: str, console: Console) -> None:
+@contextlib.contextmanager
+def _cluster(
+    model: str | None, backend: Any, address: str | None, workers: int | None, console: Console
+) -> Iterator[RayCluster]:
+    from ..scale.ray_cluster import RayCluster
+
+    with RayCluster(model, backend=backend, address=address, workers=workers) as cluster:
+        console.notice(f"judging with {cluster.describe()}")
+        yield cluster
+
+
+def _tell(scored: Scored, judge: Judge, field: str, console: Console) -> None:
     if scored.broken:
         raise UserError(f"{scored.broken[0]}; {scored.rows - scored.bad:,} rows were judged")
     errors = f", but not {scored.bad:,} of them (see {field}.error), the first at {scored.first_bad}"

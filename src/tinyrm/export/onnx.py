@@ -19,6 +19,7 @@ from ..infer.onnx_backend import OnnxBackend
 from ..infer.torch_backend import TorchBackend
 from ..model.checkpoint import (
     CARD,
+    CONFIG,
     MANIFEST,
     METRICS,
     ONNX,
@@ -94,7 +95,7 @@ def export_onnx(
         raise UserError(
             f"the exported graph is off by {difference:.2g} from torch's logits (allowed {TOLERANCE[weights]})"
         )
-    for name in (TOKENIZER, METRICS, CARD):
+    for name in (CONFIG, TOKENIZER, METRICS, CARD):
         if (source / name).exists():
             shutil.copyfile(source / name, target / name)
     write_manifest(target, checkpoint.manifest, (ONNX, TOKENIZER))

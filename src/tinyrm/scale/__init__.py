@@ -1,6 +1,6 @@
 """Whole files of rows: judged as a stream, picked up where a killed run left them."""
 
 from .output import check_target
-from .score import Scored, score_file, score_stream
+from .score import Judge, Judging, Scored, score_file, score_stream
 
-__all__ = ["Scored", "check_target", "score_file", "score_stream"]
+__all__ = ["Judge", "Judging", "Scored", "check_target", "score_file", "score_stream"]

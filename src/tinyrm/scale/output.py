@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
-import itertools
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +16,7 @@ from filelock import FileLock, Timeout
 
 from ..data import RawRow
 from ..errors import UserError
-
-SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".parquet")
-CHUNK = 4096
-"""Rows that become one row group of a Parquet file."""
+from .formats import suffix_of, write_as
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
@@ -29,7 +25,7 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     Raises:
         UserError: the target is no name of rows, has no folder, or is taken.
     """
-    if not target.name.endswith(SUFFIXES):
+    if not suffix_of(target.name):
         raise UserError(
             "the output is JSONL or Parquet: give -o a name that ends in .jsonl, .jsonl.gz or .parquet, "
             f"not {str(target)!r}"
@@ -38,6 +34,8 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         raise UserError(f"no folder {target.parent} to write {target.name} into")
     if target.exists() and not overwrite:
         raise UserError(f"{target} exists: choose another name or --overwrite it")
+    if target.is_dir() and not all(part.match("part-*") for part in target.iterdir()):
+        raise UserError(f"{target} is a folder of other things than parts of an outcome: choose another name")
 
 
 class Output:
@@ -47,13 +45,15 @@ class Output:
     `target`.partial.json says which model and column the lines are of.
     """
 
-    def __init__(self, target: Path, made_by: dict[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, target: Path, made_by: dict[str, Any], *, overwrite: bool = False, shard_rows: int | None = None
+    ) -> None:
         check_target(target, overwrite=overwrite)
         self.target = target
         self.partial = target.with_name(target.name + ".partial")
         self._about = target.with_name(target.name + ".partial.json")
         self._made_by = made_by
-        self._overwrite = overwrite
+        self._overwrite, self._shard_rows = overwrite, shard_rows
         self._lock = FileLock(target.with_name(target.name + ".lock"))
 
     def __enter__(self) -> Output:
@@ -145,14 +145,17 @@ class Output:
         """The lines under the target's name, in its format."""
         with self._told():
             os.fsync(self._file.fileno())
-            made = self.partial
-            if not self.target.name.endswith((".jsonl", ".ndjson")):
+            made, suffix = self.partial, suffix_of(self.target.name)
+            if self._shard_rows or suffix not in (".jsonl", ".ndjson"):
                 made = self.target.with_name(self.target.name + ".tmp")
+                _remove(made)  # of a run that was killed here
                 try:
-                    (_write_parquet if made.name.endswith(".parquet.tmp") else _write_gzip)(self.partial, made)
+                    write_as(self.partial, made, suffix, self._shard_rows)
                 except BaseException:
-                    made.unlink(missing_ok=True)
+                    _remove(made)
                     raise
+            if self.target.is_dir() or made.is_dir():
+                _remove(self.target)
             made.replace(self.target)
             self._about.unlink(missing_ok=True)
             if made != self.partial:
@@ -173,44 +176,12 @@ class Output:
             ) from None
 
 
-def _write_gzip(lines: Path, made: Path) -> None:
-    # No name and no time within, so that the same rows give the same bytes.
-    with lines.open("rb") as file, made.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as zipped:
-        while block := file.read(1 << 20):
-            zipped.write(block)
-
-
-def _write_parquet(lines: Path, made: Path) -> None:
-    """Two passes, since only the last row settles what the columns hold; memory is that of a chunk."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        schema = pyarrow.schema([])
-        for chunk in _chunks(lines):
-            found = pyarrow.Table.from_pylist(chunk).schema
-            schema = pyarrow.unify_schemas([schema, found], promote_options="permissive")
-        with pyarrow.parquet.ParquetWriter(made, schema) as writer:
-            for chunk in _chunks(lines):
-                writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
-    except pyarrow.ArrowException as problem:
-        raise UserError(
-            f"the rows do not fit into one Parquet table: {problem}; all of them are judged and stand in {lines}, "
-            "which is JSONL: rename it"
-        ) from None
-
-
-def _chunks(lines: Path) -> Iterator[list[dict[str, Any]]]:
-    with lines.open("rb") as file:
-        while chunk := [_filled(json.loads(line)) for line in itertools.islice(file, CHUNK)]:
-            yield chunk
-
-
-def _filled(value: Any) -> Any:
-    """The value with null for every empty object, of which Parquet can make no column."""
-    if isinstance(value, dict):
-        return {key: _filled(inner) for key, inner in value.items()} or None
-    return [_filled(inner) for inner in value] if isinstance(value, list) else value
+def _remove(made: Path) -> None:
+    """Removes a file, or a folder of parts."""
+    if made.is_dir():
+        shutil.rmtree(made)
+    else:
+        made.unlink(missing_ok=True)
 
 
 def _without(row: dict[str, Any], field: str) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -13,7 +14,23 @@ from ..data import RawRow, read_rows
 from ..errors import UserError
 from ..infer import RewardModel
 from ..infer.scoring import WINDOW, score_rows
+from ..model.checkpoint import Manifest
 from .output import Output, to_line
+
+
+class Judge(Protocol):
+    """Whose judgements a run collects: a `RewardModel`, or a cluster of them."""
+
+    manifest: Manifest
+    tokens: int
+
+
+class Judging(Protocol):
+    """What turns rows into judged rows, in their order, as `score_rows` does for one model."""
+
+    def __call__(
+        self, rows: Iterable[RawRow], *, field: str, on_bad_row: Literal["skip", "refuse"]
+    ) -> Iterator[dict[str, Any]]: ...
 
 
 class Watcher(Protocol):
@@ -55,24 +72,28 @@ class Scored:
 
 
 def score_file(
-    model: RewardModel,
+    model: Judge,
     source: str | Path,
     target: str | Path,
     *,
     field: str = "tinyrm",
     on_bad_row: Literal["skip", "refuse"] = "skip",
     overwrite: bool = False,
+    shard_rows: int | None = None,
     watcher: Watcher | None = None,
+    judging: Judging | None = None,
 ) -> Scored:
     """Judges every row of `source` into `target`; memory stays constant.
 
     Until it is whole, the outcome stands in `target`.partial. A run that was killed leaves that file; the
     same call goes on from its last whole window of rows, and what it finishes is byte for byte what an unbroken run
-    writes, since the same rows are judged together.
+    writes by as many threads, since the same rows are judged together.
 
     source: JSONL, CSV or Parquet (.gz), a folder of these, a data set of the Hub, or `-` for JSONL on standard input.
     target: a name that ends in .jsonl, .jsonl.gz or .parquet.
     overwrite: replace a finished or unfinished outcome.
+    shard_rows: make `target` a folder of parts with so many rows each.
+    judging: how rows are judged; by `model` in this process if None (then it is a `RewardModel`).
 
     Raises:
         UserError: nothing to read, a target that is taken or being written by another run, an unfinished
@@ -82,7 +103,7 @@ def score_file(
         raise UserError(f"{target} is the input itself: choose another name for the output")
     broken: list[str] = []
     made_by = {"model": model.manifest.name, "files": dict(model.manifest.files), "field": field}
-    with Output(Path(target), made_by, overwrite=overwrite) as output:
+    with Output(Path(target), made_by, overwrite=overwrite, shard_rows=shard_rows) as output:
         total = None if str(source) == "-" else sum(1 for _ in read_rows(source))
         rows = _telling(read_rows(source), broken)
         scored = Scored()
@@ -92,7 +113,7 @@ def score_file(
         if scored.resumed and watcher:
             watcher.notice(f"{scored.resumed:,} rows were judged by an earlier run; going on after them")
         started, read = time.monotonic(), model.tokens
-        judged = score_rows(model, rows, field=field, on_bad_row=on_bad_row)
+        judged = (judging or _here(model))(rows, field=field, on_bad_row=on_bad_row)
         for window in _windows(judged, output.append):
             for row in window:
                 scored.add(row[field])
@@ -109,12 +130,13 @@ def score_file(
 
 
 def score_stream(
-    model: RewardModel,
+    model: Judge,
     source: str | Path,
     write: Callable[[str], object],
     *,
     field: str = "tinyrm",
     on_bad_row: Literal["skip", "refuse"] = "skip",
+    judging: Judging | None = None,
 ) -> Scored:
     """Judges every row of `source`, and gives `write` each as a line of JSON.
 
@@ -123,11 +145,18 @@ def score_stream(
     """
     broken: list[str] = []
     scored = Scored()
-    for row in score_rows(model, _telling(read_rows(source), broken), field=field, on_bad_row=on_bad_row):
+    rows = _telling(read_rows(source), broken)
+    for row in (judging or _here(model))(rows, field=field, on_bad_row=on_bad_row):
         write(to_line(row))
         scored.add(row[field])
     scored.end(source, broken)
     return scored
+
+
+def _here(model: Judge) -> Judging:
+    if not isinstance(model, RewardModel):
+        raise TypeError(f"a {type(model).__name__} judges no rows by itself: give judging")
+    return partial(score_rows, model)
 
 
 def _windows(
