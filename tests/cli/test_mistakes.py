@@ -18,11 +18,11 @@ COMPARE = ("compare", "--prompt", "a?", "--a", "yes", "--b", "no")
     ("arguments", "said"),
     [
         (["comapre"], "no such command: 'comapre'; did you mean 'compare'?"),
-        (["xyzzy"], "known: ablate, compare, eval, export, rank, score, sweep, train"),
+        (["xyzzy"], "known: ablate, compare, eval, export, rank, report, score, serve, sweep, train"),
         ([*COMPARE, "--modle", "m"], "--model"),
         (["--verbose", "compare"], "--verbose"),
         (["compare", "--a", "yes", "--b", "no"], "--prompt"),
-        ([*COMPARE, "--backend", "jax"], "'jax' is not one of 'auto', 'onnx', 'torch'"),
+        ([*COMPARE, "--backend", "jax"], "'jax' is not one of 'auto', 'onnx', 'openvino'"),
         (["rank", "--prompt", "a?"], "nothing to rank"),
         (["rank", "--prompt", "a?", "--from", "/none/such.txt"], "/none/such.txt"),
         (["score"], "IN"),

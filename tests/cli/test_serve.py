@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
+from tests.serve.conftest import serving
+
+import tinyrm
+
+PROMPT = "what is two plus two?"
+SAME = {"abs": 2e-5, "rel": 0}
 
 
 @pytest.mark.parametrize(
@@ -49,3 +56,28 @@ def test_every_setting_has_its_option(cli):
             f"--{field.name.removesuffix('s') if field.name == 'cors_origins' else field.name}".replace("_", "-")
             in done.out
         )
+
+
+def test_compare_and_rank_ask_a_server(checkpoint_folder, cli, mistake):
+    model = tinyrm.load(checkpoint_folder("bert"))
+    with serving(model) as url:
+        _ask(model, url, cli, mistake)
+
+
+def _ask(both, url, cli, mistake):
+    arguments = ("--prompt", PROMPT, "--a", "four", "--b", "five", "--server", url)
+    found = json.loads(cli("compare", *arguments, "--json").out)
+    assert found["model"] == "random-bert"
+    assert found["logit"] == pytest.approx(both.compare(PROMPT, "four", "five").logit, **SAME)
+    ranked = json.loads(cli("rank", "--prompt", PROMPT, "four", "five", "yes", "--server", url, "--json").out)
+    assert [place["index"] for place in ranked["ranking"]] == [
+        p.index for p in both.rank(PROMPT, ["four", "five", "yes"])
+    ]
+    assert "--server has a model of its own" in mistake("compare", *arguments, "--model", "x")
+    assert "--full is for a model that is loaded here" in mistake(
+        "rank", "--prompt", PROMPT, "four", "five", "--full", "--server", url
+    )
+    assert "no instruction for the domain 'poetry'" in mistake("compare", *arguments, "--domain", "poetry")
+    assert "is `tinyrm serve` running there" in mistake(
+        "compare", "--prompt", "a", "--a", "b", "--b", "c", "--server", "http://127.0.0.1:1"
+    )

@@ -21,10 +21,10 @@ def test_rows_of_one_prompt_share_a_unit(texts):
     assert all(len(unit) == 16 for unit in units)
 
 
-def test_a_unit_tells_nothing_of_the_text_and_tells_roles_apart():
-    one, other = (to_prompt([{"role": role, "content": "secret"}]) for role in ("user", "assistant"))
-    assert unit_of(one) != unit_of(other)
-    assert "secret" not in unit_of(one)
+def test_a_unit_is_of_a_prompts_words_and_does_not_tell_them():
+    one, same, other = (unit_of(to_prompt(text)) for text in ("Secret words", " secret  words", "secret"))
+    assert one == same != other
+    assert "secret" not in other
     assert unit_of(to_prompt("\ud800"))  # a text that no encoding can write
 
 

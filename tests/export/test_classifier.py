@@ -28,6 +28,7 @@ words = st.one_of(
 )
 texts = st.lists(words, min_size=1, max_size=6).map("".join).filter(lambda text: MARK not in text)
 prompts = texts.filter(str.strip)
+short = texts.filter(lambda text: len(text.encode()) <= 48)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +71,13 @@ def test_a_pair_and_a_conversation_become_the_tokens_of_the_cloze(plain, writers
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=30)
-@given(
+@given(  # short texts: a tokenizer of bytes takes four for a character
     turns=st.lists(
-        st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), prompts), min_size=1, max_size=4
+        st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), short.filter(str.strip)),
+        min_size=1,
+        max_size=3,
     ),
-    response=texts,
+    response=short,
 )
 def test_every_turn_of_a_conversation_is_written_as_ours(plain, writers, kind, turns, response):
     prompt = tuple(Message(*turn) for turn in turns)

@@ -20,6 +20,8 @@ from tinyrm.infer.scoring import WINDOW
 from tinyrm.scale import score_file
 
 ROWS = 5 * WINDOW + 17
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+"""For processes beside this one, which has one too: the last bits of torch's sums hang on their number."""
 
 
 def row(i: int) -> dict:
@@ -94,10 +96,9 @@ def test_killed_again_and_again(checkpoint_folder, source, unbroken, tmp_path):
     target = tmp_path / "out.jsonl"
     partial = tmp_path / "out.jsonl.partial"
     command = [sys.executable, "-m", "tinyrm", "score", source, "-o", target, "--model", checkpoint_folder("bert")]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as here; torch's last bits hang on their number
     grown = 0
     for _ in range(3):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=one_thread)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=ONE_THREAD)
         until = time.monotonic() + 120
         while time.monotonic() < until and process.poll() is None:
             if partial.exists() and partial.stat().st_size > grown:
@@ -107,7 +108,7 @@ def test_killed_again_and_again(checkpoint_folder, source, unbroken, tmp_path):
         process.wait()
         grown = partial.stat().st_size if partial.exists() else len(unbroken)
         assert grown > 0
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=one_thread)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=ONE_THREAD)
     assert target.read_bytes() == unbroken
     assert [p.name for p in tmp_path.iterdir()] == ["out.jsonl"]
 
@@ -159,11 +160,11 @@ def test_a_full_disk_keeps_what_was_judged(checkpoint_folder, source, unbroken, 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(unbroken) // 2, len(unbroken) // 2))
 
-    failed = subprocess.run(command, preexec_fn=small_disk, capture_output=True, text=True)
+    failed = subprocess.run(command, preexec_fn=small_disk, capture_output=True, text=True, env=ONE_THREAD)
     assert failed.returncode == 2
     assert "cannot be written: File too large; what was judged so far stands in" in failed.stderr
     assert "Traceback" not in failed.stderr
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ONE_THREAD)
     assert f"{WINDOW * 2:,} rows were judged by an earlier run" in done.stderr
     assert target.read_bytes() == unbroken
 

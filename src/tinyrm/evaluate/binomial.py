@@ -14,7 +14,8 @@ def wilson(right: float, n: float) -> tuple[float, float]:
     share, weight = right / n, Z**2 / n
     centre = (share + weight / 2) / (1 + weight)
     reach = Z / (1 + weight) * math.sqrt(max(share * (1 - share), 0) / n + weight / (4 * n))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    # Rounding must not put the interval's end beside a share of exactly 0 or 1.
+    return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
 
 
 def fair_coin(heads: int, tails: int) -> float:
