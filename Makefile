@@ -7,7 +7,7 @@ PEERS  := .venv-peers
 BENCH  := .venv-rewardbench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-peers lint fix bench bench-training clean
+.PHONY: help demo test test-slow test-browser test-peers lint fix bench bench-training clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,10 +16,15 @@ demo: $(CORE)/.ready  ## judge a few prompts with the shipped model (installs th
 	@PATH="$(CURDIR)/$(CORE)/bin:$$PATH" examples/demo.sh
 
 test: $(DEV)/.ready  ## run the test suite (installs everything; under 10 minutes on 2 cores)
-	$(DEV)/bin/python -m pytest -m "not slow and not peers"
+	$(DEV)/bin/python -m pytest -m "not slow and not peers and not browser"
 
 test-slow: $(DEV)/.ready  ## run the tests that take minutes
-	$(DEV)/bin/python -m pytest -m "slow and not peers"
+	$(DEV)/bin/python -m pytest -m "slow and not peers and not browser"
+
+test-browser: $(DEV)/.ready  ## run the page in Chromium (CHROMIUM=PATH, one on the path, or Playwright's, which this installs)
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check "playwright>=1.45"
+	@[ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || $(DEV)/bin/playwright install --with-deps chromium
+	$(DEV)/bin/python -m pytest -m browser
 
 test-peers: $(PEERS)/.ready $(BENCH)/.ready  ## run TinyRM in TRL, sentence-transformers, rewardbench and Ray (installs them)
 	REWARDBENCH=$(CURDIR)/$(BENCH)/bin/rewardbench $(PEERS)/bin/python -m pytest -m peers
