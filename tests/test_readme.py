@@ -1,4 +1,4 @@
-"""What the README says is what happens: its commands run, its first output is the true one."""
+"""What README and docs say is what happens: commands parse, examples run, the first output is the true one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from tinyrm.cli import COMMANDS, app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+every_page = pytest.mark.parametrize("page", PAGES)
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGES[page].read_text("utf-8"), flags=re.DOTALL)
 
 
 def commands() -> list[str]:
-    lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
-    return [line.split(" #")[0].strip() for line in lines if line.startswith("tinyrm ")]
+    lines = "\n".join(block for page in PAGES for block in blocks("bash", page)).replace("\\\n", " ").splitlines()
+    return sorted({line.split(" #")[0].strip() for line in lines if line.startswith("tinyrm ")})
 
 
 def test_first_screen_shows_the_true_output():
@@ -48,19 +50,25 @@ def test_every_command_is_one_that_exists(command, tmp_path, monkeypatch):
     assert context.params
 
 
-def test_recipes_named_in_the_readme_exist():
-    for recipe in re.findall(r"recipes/[\w.-]+\.toml", README):
-        assert (ROOT / recipe).is_file()
+@every_page
+def test_what_a_page_names_is_there(page):
+    text = PAGES[page].read_text("utf-8")
+    for recipe in re.findall(r"recipes/[\w.-]+\.toml", text):
+        assert (ROOT / recipe).is_file(), recipe
+    for link in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text):
+        assert (PAGES[page].parent / link).exists(), link
+    for script in re.findall(r"benchmarks/[\w.-]+\.py", text):
+        assert (ROOT / script).is_file(), script
 
 
-def test_links_lead_to_files():
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / link).exists(), link
-
-
-def test_python_example_runs():
-    (example,) = blocks("python")
-    exec(compile(example, "README.md", "exec"), {})
+@pytest.mark.parametrize("page", ["README.md", "python.md", "migration.md"])
+def test_python_examples_run(page):
+    """Those that need neither a server nor a trainer, one after another."""
+    examples = [block for block in blocks("python", page) if "trl" not in block and "http://" not in block]
+    assert examples
+    names = {}
+    for example in examples:
+        exec(compile(example, page, "exec"), names)
 
 
 def test_the_example_of_the_package_is_true():
