@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import pytest
@@ -105,7 +106,8 @@ def test_trl_learns_from_it(relative, base_folder, tokenizer, tmp_path):
     size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
     policy = hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, **size))
     rows = datasets.Dataset.from_list([{"prompt": prompt, "domain": "chat"} for prompt in ("what is two?", "yes?")] * 2)
-    tokenizer.padding_side = "left"
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.padding_side, tokenizer.eos_token = "left", "[SEP]"
     trainer = trl.GRPOTrainer(
         model=policy,
         reward_funcs=listening,

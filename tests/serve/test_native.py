@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 SAME = {"abs": 2e-5, "rel": 0}
@@ -105,3 +108,19 @@ def test_lone_surrogates_become_question_marks(client):
     body = b'{"prompt": "a \\ud800", "candidates": ["\\udfff b"]}'
     ranked = client.post("/v1/rank", content=body, headers=headers).json()
     assert ranked["ranking"][0]["response"] == "? b"
+
+
+def test_the_reward_function_of_the_docs(both, url):
+    """As TRL's trainers call it: texts, or messages, and columns of the data set beside them."""
+    docs = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(import httpx.*?)```", docs, re.DOTALL)
+    names = {}
+    exec(code.replace("http://127.0.0.1:8000", url), names)
+    prompts, texts = [PROMPT, "say yes"], ["four", "yes"]
+    expected = [one.logit for one in both.score(prompts, texts)]
+    assert names["tinyrm_reward"](prompts=prompts, completions=texts, domain=["chat"] * 2) == pytest.approx(
+        expected, **SAME
+    )
+    turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    said = [[{"role": "assistant", "content": text}] for text in texts]
+    assert names["tinyrm_reward"](prompts=turns, completions=said) == pytest.approx(expected, **SAME)

@@ -13,7 +13,7 @@ import torch
 
 from tinyrm.errors import UserError
 from tinyrm.model.checkpoint import MANIFEST, METRICS, WEIGHTS, open_checkpoint
-from tinyrm.train.folder import LOG, RESUME, STATE, write_recipe
+from tinyrm.train.folder import LOCK, LOG, RESUME, STATE, write_recipe
 from tinyrm.train.run import train
 from tinyrm.train.state import read_state, write_state
 
@@ -204,3 +204,24 @@ def test_a_state_is_read_back_as_it_was_written_or_not_at_all(tmp_path):
         path.write_bytes(torn)
         assert read_state(path) is None
     assert [file.name for file in path.parent.iterdir()] == [STATE]
+
+
+def test_two_runs_do_not_write_one_folder(recipe, notes):
+    steady = recipe(*QUICK)
+    (steady.folder / RESUME).mkdir(parents=True)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, filelock as f; lock = f.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()",
+            steady.folder / RESUME / LOCK,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    holder.stdout.readline()
+    with pytest.raises(UserError, match="another run is writing"):
+        train(steady, notes)
+    holder.communicate(b"\n")
+    assert train(steady, notes).folder == steady.folder
+    assert not (steady.folder / RESUME).exists()

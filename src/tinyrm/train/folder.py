@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -35,6 +36,7 @@ RESUME = "resume"
 """Folder within the run's, there until the run has finished: the last state, and the best model so far."""
 STATE = "state.safetensors"
 WARM = "warm.safetensors"
+LOCK = "lock"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNDECIDING = ("name", "output", "cache", "sweep", "ablation", "train.checkpoint_minutes", "train.trackers")
 """Keys of a recipe that may differ between a run and its continuation."""
@@ -57,6 +59,8 @@ class RunFolder:
         self._writes = writes
         self._overwrite = overwrite
         self._data = ""
+        # One object in a process, so that a run that failed there does not lock out the next.
+        self._lock = FileLock(self.path / RESUME / LOCK, is_singleton=True)
         if keeps and not overwrite and (self.path / MANIFEST).exists():
             raise UserError(f"{self.path} holds a finished model: choose another output=..., or --overwrite it")
 
@@ -66,6 +70,7 @@ class RunFolder:
 
     def save_warm_head(self, warmed: Saved) -> None:
         if self._writes:
+            self._claim()
             with self._saving("the warmed-up head"):
                 write_state(self.path / RESUME / WARM, warmed.tensors, warmed.facts)
 
@@ -81,6 +86,8 @@ class RunFolder:
         for array in (examples.ids, examples.starts, examples.target, examples.margin):
             digest.update(array.tobytes())
         self._data = digest.hexdigest()
+        if self._writes:
+            self._claim()
         saved = read_state(self.path / RESUME / STATE)
         if saved is not None and (differing := self._differing(saved)):
             if not self._overwrite:
@@ -157,6 +164,22 @@ class RunFolder:
             (self.path / CARD).write_text(model_card(manifest, metrics), "utf-8")
             write_json(self.path / MANIFEST, asdict(manifest))
         shutil.rmtree(self.path / RESUME)
+        self._lock.release(force=True)
+
+    def _claim(self) -> None:
+        """Keeps the folder for this process, as long as it lives.
+
+        Raises:
+            UserError: another run is writing it.
+        """
+        if self._lock.is_locked:
+            return
+        with self._saving("the recipe"):
+            (self.path / RESUME).mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"another run is writing {self.path}: wait for it, or choose another output=...") from None
 
     def _best(self, step: int) -> Path:
         return self.path / RESUME / f"best-{step}"
