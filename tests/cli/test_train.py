@@ -49,7 +49,7 @@ def test_train_then_export_then_judge(cli, mistake, recipe_file, tmp_path):
     assert first == {"model": "mine", **tinyrm.load(folder).compare("question a a?", "yes", "no").to_dict()}
 
     assert "finished model" in mistake("train", recipe_file, "name=mine", f"output={tmp_path}/{{name}}")
-    assert "holds a model already" in mistake("export", folder, "-o", exported)
+    assert "is there already" in mistake("export", folder, "-o", exported)
     assert "holds no model.safetensors" in mistake("export", exported, "-o", tmp_path / "again")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import tinyrm
 from tinyrm.errors import UserError
+from tinyrm.export import onnx as onnx_export
 from tinyrm.export.onnx import TOLERANCE, export_onnx
 from tinyrm.infer.onnx_backend import OnnxBackend
 from tinyrm.infer.torch_backend import TorchBackend
@@ -111,11 +112,35 @@ def test_judges_where_there_is_no_torch(family, wide_folder):
 
 def test_a_model_that_is_there_is_not_overwritten(checkpoint_folder, exported_folder):
     before = (exported_folder("bert") / ONNX).read_bytes()
-    with pytest.raises(UserError, match="holds a model already"):
+    with pytest.raises(UserError, match="is there already"):
         export_onnx(checkpoint_folder("modernbert"), exported_folder("bert"))
-    with pytest.raises(UserError, match="holds a model already"):
+    with pytest.raises(UserError, match="is there already"):
         export_onnx(checkpoint_folder("bert"), checkpoint_folder("bert"))
     assert (exported_folder("bert") / ONNX).read_bytes() == before
+
+
+def test_a_folder_of_other_things_is_left_alone(checkpoint_folder, tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UserError, match="is there already"):
+        export_onnx(checkpoint_folder("bert"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    (tmp_path / "empty").mkdir()
+    assert export_onnx(checkpoint_folder("bert"), tmp_path / "empty", weights="float32").folder == tmp_path / "empty"
+
+
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_a_wrong_graph_is_refused_whatever_its_weights(weights, checkpoint_folder, tmp_path, monkeypatch):
+    """Rounding to int8 may move a logit further than this fault does."""
+    traced = onnx_export._traced
+
+    def biased(model):
+        model.masked_lm.get_output_embeddings().bias.data += TOLERANCE["int8"] / 2
+        return traced(model)
+
+    monkeypatch.setattr(onnx_export, "_traced", biased)
+    with pytest.raises(UserError, match=r"\(float32\) is off by"):
+        export_onnx(checkpoint_folder("bert"), tmp_path / "out", weights=weights)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_exported_model_is_not_exported_again(exported_folder, tmp_path):

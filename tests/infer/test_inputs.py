@@ -66,6 +66,9 @@ def test_candidates_are_one_list_or_lists():
     many = read("candidates", ["q", "r"], {"candidates": [["x", "y"], ["z"]]}, None)
     assert not many.one
     assert many.rows == [(to_prompt("q"), ("x", "y")), (to_prompt("r"), ("z",))]
+    assert (
+        read("candidates", {"prompt": ["q"], "candidates": [("x", "y")]}, {"candidates": None}, None).rows == one.rows
+    )
     parquet = pd.DataFrame({"prompt": ["q"], "responses": [np.array(["x", "y"], dtype=object)]})
     assert read("candidates", parquet, {"candidates": None}, None).rows == one.rows
 
@@ -75,6 +78,7 @@ def test_candidates_are_one_list_or_lists():
     [
         ((["q", "r"], ["a"], ["b"]), UserError, "different lengths: 1 of a, 1 of b, 2 of prompt"),
         (("q", "a"), TypeError, "compare needs b"),
+        (("q", pd.DataFrame({"a": ["x"]}), "b"), TypeError, "a data frame stands where one column is expected"),
         ((3,), TypeError, "takes a prompt and two responses, or a table of rows; not int"),
         (("q", 3, "b"), TypeError, "a is a string or a list of strings, not int"),
         (({"prompt": ["q"]}, "a", "b"), TypeError, "give it alone"),
@@ -92,6 +96,17 @@ def test_domains_are_as_many_as_rows():
         ask("q", ["a", "b"], "c", domain=["chat"])
     with pytest.raises(TypeError, match="a domain is a string"):
         ask("q", "a", "b", domain=3)
+
+
+def test_columns_are_known_in_any_case():
+    row = {"Prompt": "q", "Response_A": "x", "Response_B": "y", "Domain": "safety"}
+    assert ask([row]) == ask([{name.lower(): value for name, value in row.items()}])
+    assert ask([row]).domains == ["safety"]
+
+
+def test_a_cell_may_hold_messages():
+    turns = [Message("user", "a?"), Message("assistant", "b"), Message("user", "c?")]
+    assert ask([{"prompt": turns, "chosen": "x", "rejected": "y"}]).rows == [(tuple(turns), ("x", "y"))]
 
 
 def test_messages_are_no_table():

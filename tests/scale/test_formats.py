@@ -83,3 +83,22 @@ def test_what_a_killed_run_left_is_no_hindrance(judge, source, tmp_path):
     score_file(judge, source, target, shard_rows=30)
     assert [sum(1 for _ in read_rows(path)) for path in sorted(target.iterdir())] == [30, 20]
     assert not left.exists()
+
+
+def test_columns_that_the_first_row_lacks_are_kept(judge, tmp_path):
+    rows = ["garbage", {"prompt": "a?", "response": "b", "n": 1}, {"prompt": "a?", "chosen": "b", "rejected": "c"}]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    score_file(judge, source, tmp_path / "out.parquet")
+    found = pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert set(found[0]) == {"prompt", "response", "n", "chosen", "rejected", "tinyrm"}
+    assert [row["rejected"] for row in found] == [None, None, "c"]
+    assert found[0]["tinyrm"]["error"]
+
+
+def test_what_no_table_can_hold_is_told_and_kept(judge, tmp_path):
+    source, target = tmp_path / "rows.jsonl", tmp_path / "out.parquet"
+    source.write_text(json.dumps({"prompt": "a?", "response": "b", "id": 2**63 + 5}) + "\n")
+    with pytest.raises(UserError, match=r"do not fit into one Parquet table.*out\.parquet\.partial"):
+        score_file(judge, source, target)
+    assert json.loads((tmp_path / "out.parquet.partial").read_text())["id"] == 2**63 + 5

@@ -100,6 +100,15 @@ def cluster(address, exported_folder):
 
 
 @pytest.mark.peers
+def test_more_workers_than_there_is_room_for(address, exported_folder, monkeypatch):
+    from tinyrm.scale import ray_cluster
+
+    monkeypatch.setattr(ray_cluster, "START", 20.0)
+    with pytest.raises(UserError, match="no room for worker 3 of 3"):
+        ray_cluster.RayCluster(exported_folder("bert"), address=address, workers=3).__enter__()
+
+
+@pytest.mark.peers
 def test_the_outcome_is_that_of_a_local_run(cluster, source, local, tmp_path, notes):
     scored = score_file(cluster, source, tmp_path / "out.jsonl", judging=cluster.judge, watcher=notes)
     assert (tmp_path / "out.jsonl").read_bytes() == local

@@ -130,9 +130,24 @@ def test_an_unfinished_run_of_other_rows_or_another_model_is_not_gone_on_with(
         score_file(tinyrm.load(checkpoint_folder("modernbert")), source, target)
     with pytest.raises(UserError, match="begun with another"):
         score_file(judge, source, target, field="other")
+    judge.backend.computes, computes = "something else", judge.backend.computes
+    with pytest.raises(UserError, match="another model, column, back-end"):
+        score_file(judge, source, target)
+    judge.backend.computes = computes
+    with pytest.raises(UserError, match="nowhere"):
+        score_file(judge, tmp_path / "nowhere.jsonl", target)
     assert (tmp_path / "out.jsonl.partial").read_bytes() == kept
     score_file(judge, source, target, overwrite=True)
     assert target.read_bytes() == unbroken
+
+
+def test_an_output_inside_the_input_is_refused(judge, source, tmp_path):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(source.read_bytes())
+    with pytest.raises(UserError, match="inside the input"):
+        score_file(judge, folder, folder / "out.jsonl")
+    assert [path.name for path in folder.iterdir()] == ["a.jsonl"]
 
 
 def test_two_runs_on_one_output(judge, source, tmp_path, unbroken):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tinyrm.types import Message, Preference, Prompt
@@ -22,11 +22,15 @@ _KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """A prompt and the responses to score: one, a pair in the order of its columns, or any number."""
+    """A prompt and the responses to score: one, a pair in the order of its columns, or any number.
+
+    domain: what the row says of it, in its column `domain`.
+    """
 
     prompt: Prompt
     responses: tuple[str, ...]
     kind: Literal["single", "pair", "candidates"]
+    domain: str | None = None
 
 
 def to_preference(
@@ -108,7 +112,8 @@ def to_responses(row: Row, *, allow_empty_response: bool = False) -> Responses:
         )
     if not allow_empty_response and not all(text.strip() for text in found.responses):
         raise BadRow("a response is empty")
-    return found
+    domain = row.get("domain")
+    return replace(found, domain=domain) if isinstance(domain, str) else found
 
 
 def to_row_prompt(row: Row) -> Prompt:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,11 +21,11 @@ from ..infer.torch_backend import TorchBackend
 from ..model.checkpoint import (
     CARD,
     CONFIG,
-    MANIFEST,
     METRICS,
     ONNX,
     TOKENIZER,
     WEIGHTS,
+    Checkpoint,
     open_checkpoint,
     write_manifest,
 )
@@ -34,6 +35,7 @@ from ..types import to_prompt
 if TYPE_CHECKING:
     from ..model.cloze_model import ClozeModel
 
+Weights: TypeAlias = Literal["float32", "int8", "int8-arithmetic"]
 OPSET = 18
 SMALLEST = 4096
 """Weights with fewer numbers stay float32: they weigh nothing."""
@@ -55,9 +57,7 @@ class Exported:
     difference: float
 
 
-def export_onnx(
-    source: Path, target: Path, *, weights: Literal["float32", "int8", "int8-arithmetic"] = "int8"
-) -> Exported:
+def export_onnx(source: Path, target: Path, *, weights: Weights = "int8") -> Exported:
     """Writes a checkpoint folder whose weights are `model.onnx`, and checks it against torch.
 
     weights: `int8` stores every matrix as 8-bit integers with a scale for each of its outputs and
@@ -75,31 +75,53 @@ def export_onnx(
     checkpoint = open_checkpoint(source)
     if WEIGHTS not in checkpoint.manifest.files:
         raise UserError(f"{source} holds no {WEIGHTS}: export the checkpoint that was trained")
-    if (target / MANIFEST).exists():
-        raise UserError(f"{target} holds a model already: choose another folder or delete it")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} is there already: choose another folder or delete it")
     writers = checkpoint.writers()
     model = load_cloze_model(checkpoint)
-    proto = _traced(model)
-    if weights == "int8":
-        _quantise(proto)
-    target.mkdir(parents=True, exist_ok=True)
-    (target / ONNX).write_bytes(proto.SerializeToString())
-    if weights == "int8-arithmetic":
-        _compute_in_int8(target / ONNX)
     pad = next(iter(writers.values())).encoder.pad
     clozes = _probes(writers)
     expected = answer(TorchBackend(model, pad, device="cpu"), clozes)
-    difference = float(np.abs(answer(OnnxBackend(target / ONNX, pad), clozes) - expected).max())
-    if not difference <= TOLERANCE[weights]:
-        (target / ONNX).unlink()
+    proto = _traced(model)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as made:
+        graph = Path(made) / "model" / ONNX
+        graph.parent.mkdir()
+
+        def write(form: Weights) -> float:
+            graph.write_bytes(proto.SerializeToString())
+            if form == "int8-arithmetic":
+                _compute_in_int8(graph)
+            return _difference(answer(OnnxBackend(graph, pad), clozes), expected, form)
+
+        difference = write("float32")  # whatever is asked for: rounding must not hide a wrong graph
+        if weights == "int8":
+            _quantise(proto)
+        if weights != "float32":
+            difference = write(weights)
+        _sealed(graph.parent, source, target, checkpoint)
+    return Exported(target, (target / ONNX).stat().st_size, difference)
+
+
+def _difference(found: np.ndarray, expected: np.ndarray, form: Weights) -> float:
+    """The largest one. Raises UserError where it is more than weights of this form explain."""
+    difference = float(np.abs(found - expected).max())
+    if not difference <= TOLERANCE[form]:
         raise UserError(
-            f"the exported graph is off by {difference:.2g} from torch's logits (allowed {TOLERANCE[weights]})"
+            f"the exported graph ({form}) is off by {difference:.2g} from torch's logits (allowed {TOLERANCE[form]})"
         )
+    return difference
+
+
+def _sealed(made: Path, source: Path, target: Path, checkpoint: Checkpoint) -> None:
+    """Adds what else belongs to the folder `made`, and puts it in the place of `target`."""
     for name in (CONFIG, TOKENIZER, METRICS, CARD):
         if (source / name).exists():
-            shutil.copyfile(source / name, target / name)
-    write_manifest(target, checkpoint.manifest, (ONNX, TOKENIZER))
-    return Exported(target, (target / ONNX).stat().st_size, difference)
+            shutil.copyfile(source / name, made / name)
+    write_manifest(made, checkpoint.manifest, (ONNX, TOKENIZER))
+    if target.exists():
+        target.rmdir()
+    made.rename(target)
 
 
 def _probes(writers: Mapping[str, ClozeWriter]) -> list[Cloze]:

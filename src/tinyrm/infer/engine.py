@@ -17,6 +17,8 @@ class Backend(Protocol):
     """What computes logits: ONNX Runtime or torch."""
 
     name: str
+    computes: str
+    """The library and the numbers it computes in; what two runs must share to give the same bits."""
     pad: int
     tokens_per_batch: int
 

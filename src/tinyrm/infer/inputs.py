@@ -90,8 +90,7 @@ def _read_table(kind: Kind, given: Any, domain: Any) -> Asked:
                 f"which {_ASKS[found.kind]} judges; {_ASKS[kind]} judges {_HOLDS[kind]}"
             )
         rows.append((found.prompt, found.responses))
-        own = row.get("domain")
-        named.append(own if isinstance(own, str) else None)
+        named.append(found.domain)
     return Asked(rows, named if domain is None else _domains(domain, len(rows)), one=False)
 
 
@@ -106,7 +105,7 @@ def rows_of(table: Any) -> list[dict[str, Any]] | None:
         if not all(isinstance(values, list | tuple) for values in columns.values()):
             return None
         count = _length(columns)
-        return [{name: values[i] for name, values in columns.items()} for i in range(count)]
+        return [{name: _plain(values[i]) for name, values in columns.items()} for i in range(count)]
     found: Any = None
     if isinstance(table, list | tuple):
         found = table
@@ -145,6 +144,8 @@ def _is_one_response(kind: Kind, name: str, value: Any) -> bool:
 
 def _column(value: Any) -> Any:
     """A list of the items of a column or an array; anything else as it is."""
+    if hasattr(value, "columns"):
+        raise TypeError("a data frame stands where one column is expected: give the column")
     if isinstance(value, str | bytes | list | tuple | Mapping) or value is None:
         return value
     for name in ("tolist", "to_pylist", "to_list"):  # NumPy and pandas, Arrow, polars
@@ -154,7 +155,9 @@ def _column(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays, which pandas makes of the lists of a Parquet file, as lists; its NA as None."""
+    """Arrays, which pandas makes of the lists of a Parquet file, as lists; its NA as None; messages as dicts."""
+    if isinstance(value, Message):
+        return {"role": value.role, "content": value.content}
     if type(value).__name__ == "NAType":
         return None
     if isinstance(value, Mapping):

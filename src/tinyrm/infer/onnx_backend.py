@@ -14,6 +14,7 @@ class OnnxBackend:
     """Runs `model.onnx`, whose inputs are ids, mask and slot."""
 
     name = "onnx"
+    computes = "ONNX Runtime, float32"
 
     def __init__(self, path: Path, pad: int, *, threads: int | None = None) -> None:
         import onnxruntime as ort

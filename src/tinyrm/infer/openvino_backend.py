@@ -23,7 +23,8 @@ class OpenVinoBackend:
 
     def __init__(self, path: Path, pad: int, *, int8: bool = False, threads: int | None = None) -> None:
         openvino = require("openvino", "openvino")
-        self._version, self._int8 = openvino.__version__.partition("-")[0], int8
+        self._version = openvino.__version__.partition("-")[0]
+        self.computes = f"OpenVINO, {'int8' if int8 else 'float32'}"
         # By itself it takes fewer bits than float32 wherever it finds that faster.
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
@@ -39,7 +40,7 @@ class OpenVinoBackend:
         self.tokens_per_batch = TOKENS_PER_BATCH
 
     def describe(self) -> str:
-        return f"OpenVINO {self._version} on the CPU, {'int8' if self._int8 else 'float32'} arithmetic"
+        return f"OpenVINO {self._version} on the CPU, {self.computes.split()[-1]} arithmetic"
 
     def logits(self, ids: np.ndarray, mask: np.ndarray, slot: np.ndarray) -> np.ndarray:
         # A request of its own for each call: one must not be shared by threads.

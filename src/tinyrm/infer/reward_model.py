@@ -36,6 +36,11 @@ class RewardModel:
         self._counting = threading.Lock()
 
     @property
+    def computes(self) -> str:
+        """What computes, in which numbers."""
+        return self.backend.computes
+
+    @property
     def reads_single(self) -> bool:
         """Whether the model reads responses one by one; else it only compares pairs."""
         return "single" in self._writers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
@@ -33,7 +32,7 @@ def score_rows(
     """
     stream = iter(rows)
     while window := list(islice(stream, WINDOW)):
-        tasks: list[Task | str] = []
+        tasks: list[Responses | str] = []
         refused = ""
         for row in window:
             if row.value and not isinstance(row.value.get(field, {}), dict):  # an older judgement may be replaced
@@ -43,23 +42,15 @@ def score_rows(
                 refused = f"{row.where}: {task}"
                 break
             tasks.append(task)
-        judged = _judge(model, [task for task in tasks if isinstance(task, Task)])
+        judged = _judge(model, [task for task in tasks if isinstance(task, Responses)])
         for row, task in zip(window, tasks, strict=False):
-            found = next(judged) if isinstance(task, Task) else {"error": task, "at": row.where}
+            found = next(judged) if isinstance(task, Responses) else {"error": task, "at": row.where}
             yield {**(row.value or {}), field: found}
         if refused:
             raise UserError(refused)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a row asks."""
-
-    asked: Responses
-    domain: str | None
-
-
-def _task(model: RewardModel, row: RawRow) -> Task | str:
+def _task(model: RewardModel, row: RawRow) -> Responses | str:
     """What a row asks, or why it cannot be judged."""
     if row.value is None:
         return row.error or "unreadable"
@@ -69,39 +60,38 @@ def _task(model: RewardModel, row: RawRow) -> Task | str:
         return str(bad)
     if asked.kind == "single" and not model.reads_single:
         return f"{model.manifest.name} only compares responses"
-    domain = row.value.get("domain")
-    return Task(asked, domain if isinstance(domain, str) else None)
+    return asked
 
 
-def _judge(model: RewardModel, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+def _judge(model: RewardModel, tasks: Sequence[Responses]) -> Iterator[dict[str, Any]]:
     """The judgement of each task, in order; responses of all rows share batches, and so do pairs."""
-    pairs = [task for task in tasks if task.asked.kind == "pair"]
+    pairs = [task for task in tasks if task.kind == "pair"]
     verdicts = iter(
         model.compare_many(
-            [(task.asked.prompt, task.asked.responses[0], task.asked.responses[1]) for task in pairs],
+            [(task.prompt, task.responses[0], task.responses[1]) for task in pairs],
             domains=[task.domain for task in pairs],
         )
     )
-    alone = [task for task in tasks if task.asked.kind != "pair"] if model.reads_single else []
+    alone = [task for task in tasks if task.kind != "pair"] if model.reads_single else []
     rewards = iter(
         model.score_many(
-            [(task.asked.prompt, text) for task in alone for text in task.asked.responses],
-            domains=[task.domain for task in alone for _ in task.asked.responses],
+            [(task.prompt, text) for task in alone for text in task.responses],
+            domains=[task.domain for task in alone for _ in task.responses],
         )
         if alone
         else []
     )
     for task in tasks:
-        texts = task.asked.responses
-        if task.asked.kind == "pair":
+        texts = task.responses
+        if task.kind == "pair":
             yield next(verdicts).to_dict()
-        elif task.asked.kind == "single":
+        elif task.kind == "single":
             yield next(rewards).to_dict()
         elif model.reads_single:
             found = list(islice(rewards, len(texts)))
             yield _ranking([reward.logit for reward in found], [reward.cut for reward in found])
         else:
-            ranked = sorted(model.rank(task.asked.prompt, texts, domain=task.domain), key=lambda place: place.index)
+            ranked = sorted(model.rank(task.prompt, texts, domain=task.domain), key=lambda place: place.index)
             yield _ranking([place.score for place in ranked], [place.cut for place in ranked])
 
 

@@ -32,6 +32,7 @@ class TorchBackend:
         self._torch = torch
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._dtype = dtype or ("bfloat16" if self._device.type == "cuda" else "float32")
+        self.computes = f"torch on {self._device.type}, {self._dtype}"
         self._model = model.to(self._device).eval()
         self.pad = pad
         self.tokens_per_batch = GPU_TOKENS_PER_BATCH if self._device.type == "cuda" else TOKENS_PER_BATCH

@@ -69,9 +69,10 @@ def _schema(lines: Path) -> Any:
     try:
         with lines.open("rb") as file:
             for chunk in _chunks(file):
-                found = pyarrow.Table.from_pylist(chunk).schema
+                names = dict.fromkeys(name for row in chunk for name in row)  # pyarrow takes them of the first row
+                found = pyarrow.Table.from_pylist([{**names, **chunk[0]}, *chunk[1:]]).schema
                 schema = pyarrow.unify_schemas([schema, found], promote_options="permissive")
-    except pyarrow.ArrowException as problem:
+    except (pyarrow.ArrowException, OverflowError) as problem:
         raise _no_table(lines, problem) from None
     return schema
 
@@ -84,7 +85,7 @@ def _write_parquet(lines: Iterable[bytes], made: Path, *, schema: Any, source: P
         with pyarrow.parquet.ParquetWriter(made, schema) as writer:
             for chunk in _chunks(lines):
                 writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
-    except pyarrow.ArrowException as problem:
+    except (pyarrow.ArrowException, OverflowError) as problem:
         raise _no_table(source, problem) from None
 
 

@@ -42,7 +42,7 @@ class Output:
     """JSON lines that grow in `target`.partial until `finish` gives them their name.
 
     Use as a context: it holds a lock, so that two runs cannot write one target.
-    `target`.partial.json says which model and column the lines are of.
+    `target`.partial.about says what made the lines; no suffix of rows, lest a folder's reader takes it for some.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Output:
         check_target(target, overwrite=overwrite)
         self.target = target
         self.partial = target.with_name(target.name + ".partial")
-        self._about = target.with_name(target.name + ".partial.json")
+        self._about = target.with_name(target.name + ".partial.about")
         self._made_by = made_by
         self._overwrite, self._shard_rows = overwrite, shard_rows
         self._lock = FileLock(target.with_name(target.name + ".lock"))
@@ -73,7 +73,7 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, at: TracebackType | None
     ) -> None:
-        empty = self._file.tell() == 0
+        empty = os.fstat(self._file.fileno()).st_size == 0  # where the file stands says nothing before it was read
         with contextlib.suppress(OSError):  # a full disk has been told of already
             self._file.close()
         if empty:
@@ -91,7 +91,8 @@ class Output:
             self.partial.unlink(missing_ok=True)
         elif self.partial.exists() and self._begun_by() != self._made_by:
             raise UserError(
-                f"{self.partial} was begun with another model, column or version: finish that, or --overwrite it"
+                f"{self.partial} was begun with another model, column, back-end or version of TinyRM: "
+                "finish that, or --overwrite it"
             )
         with self._told():
             self._about.write_text(json.dumps(self._made_by), "utf-8")
@@ -170,9 +171,10 @@ class Output:
         try:
             yield
         except OSError as problem:
+            again = "leave out --overwrite and move the old output away" if self._overwrite else "give the same command"
             raise UserError(
                 f"{self.target} cannot be written: {problem.strerror}; what was judged so far stands in "
-                f"{self.partial}, and the same command goes on from there"
+                f"{self.partial}: {again} to go on from there"
             ) from None
 
 

@@ -30,6 +30,8 @@ RETRIES = 3
 """How often a window is judged again whose worker died: a window that kills every worker ends the run."""
 PATIENCE = 10.0
 """Seconds that a cluster has to answer."""
+START = 300.0
+"""Seconds that a worker has to start: to be given a core, and to load (perhaps fetch) the model."""
 
 
 class RayCluster:
@@ -54,6 +56,8 @@ class RayCluster:
         self._ray = require("ray", "ray")
         folder = find(model)
         self.manifest = open_checkpoint(folder).manifest
+        self.computes = ""
+        """What all workers compute with; known once they are there."""
         self.tokens = 0
         """Tokens read so far, padding not counted."""
         self._model = None if model is None else str(folder.resolve()) if Path(model).exists() else str(model)
@@ -152,8 +156,14 @@ class RayCluster:
         actor = self._ray.remote(max_restarts=-1, max_task_retries=RETRIES, **each)(Worker)
         self._actors = [actor.remote(self._model, self._backend, None if on_gpus else 1) for _ in range(count)]
         for number, worker in enumerate(self._actors, 1):
+            asked = worker.about.remote()
+            if not self._ray.wait([asked], timeout=START)[0]:
+                raise UserError(
+                    f"the Ray cluster had no room for worker {number} of {count} within {START:.0f} s: give fewer "
+                    "--ray-workers, or wait for its other work"
+                )
             try:
-                files, problem = self._ray.get(worker.about.remote())
+                files, computes, problem = self._ray.get(asked)
             except self._ray.exceptions.RayActorError as death:
                 reason = str(death).strip().splitlines()[-1]
                 raise UserError(f"worker {number} of the Ray cluster cannot start: {reason}") from None
@@ -164,6 +174,12 @@ class RayCluster:
                     f"worker {number} of the Ray cluster has another {self._model or self.manifest.name} than this "
                     "machine: copy the model, or install the same TinyRM"
                 )
+            if computes != (self.computes or computes):
+                raise UserError(
+                    f"worker {number} of the Ray cluster computes by {computes}, others by {self.computes}, so that "
+                    "scores would depend on the worker: say which with --backend"
+                )
+            self.computes = computes
 
     def _leave(self) -> None:
         for actor in self._actors:
@@ -213,9 +229,11 @@ class Worker:
         except UserError as problem:
             self._problem = str(problem)
 
-    def about(self) -> tuple[dict[str, str], str | None]:
-        """The sha256 of the model's files, or why there is no model."""
-        return ({}, self._problem) if self._problem else (dict(self._model.manifest.files), None)
+    def about(self) -> tuple[dict[str, str], str, str | None]:
+        """The sha256 of the model's files and what computes, or why there is no model."""
+        if self._problem:
+            return {}, "", self._problem
+        return dict(self._model.manifest.files), self._model.computes, None
 
     def judge(
         self, rows: list[RawRow], field: str, on_bad_row: Literal["skip", "refuse"]

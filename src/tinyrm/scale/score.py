@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..infer import RewardModel
 from ..infer.scoring import WINDOW, score_rows
 from ..model.checkpoint import Manifest
+from ..version import __version__
 from .output import Output, to_line
 
 
@@ -23,6 +24,11 @@ class Judge(Protocol):
 
     manifest: Manifest
     tokens: int
+
+    @property
+    def computes(self) -> str:
+        """What computes, in which numbers: of another one the last bits may differ."""
+        ...
 
 
 class Judging(Protocol):
@@ -101,8 +107,16 @@ def score_file(
     """
     if _same(source, target):
         raise UserError(f"{target} is the input itself: choose another name for the output")
+    if Path(source).is_dir() and Path(target).resolve().is_relative_to(Path(source).resolve()):
+        raise UserError(f"{target} is inside the input {source}, which is read whole: write it elsewhere")
     broken: list[str] = []
-    made_by = {"model": model.manifest.name, "files": dict(model.manifest.files), "field": field}
+    made_by = {
+        "model": model.manifest.name,
+        "files": dict(model.manifest.files),
+        "field": field,
+        "computes": model.computes,
+        "version": __version__,
+    }
     with Output(Path(target), made_by, overwrite=overwrite, shard_rows=shard_rows) as output:
         total = None if str(source) == "-" else sum(1 for _ in read_rows(source))
         rows = _telling(read_rows(source), broken)

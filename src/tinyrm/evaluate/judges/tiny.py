@@ -61,7 +61,8 @@ class _Counted:
 
     def __init__(self, backend: Backend, work: Work) -> None:
         self._backend, self._work = backend, work
-        self.name, self.pad, self.tokens_per_batch = backend.name, backend.pad, backend.tokens_per_batch
+        self.name, self.computes = backend.name, backend.computes
+        self.pad, self.tokens_per_batch = backend.pad, backend.tokens_per_batch
 
     def describe(self) -> str:
         return self._backend.describe()
