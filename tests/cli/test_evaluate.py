@@ -74,3 +74,34 @@ def test_mistakes(mistake, checkpoint, checkpoint_folder, pairs_file, tmp_path):
     assert "no evaluation in" in mistake("eval", pairs_file(3), "--against", tmp_path, "--model", checkpoint)
     assert "its own sections" in mistake("eval", "rewardbench", "--group", "domain", "--model", checkpoint)
     assert "is a file" in mistake("eval", pairs_file(3), "-o", pairs_file(3), "--model", checkpoint)
+
+
+def test_what_was_judged_is_kept_where_the_comparison_fails(cli, checkpoint, pairs_file, tmp_path):
+    options = ("--model", checkpoint, "--group", "domain")
+    source = pairs_file(12)
+    assert cli("eval", source, *options, "-o", tmp_path / "one").code == 0
+    source.write_text("".join(source.read_text().splitlines(keepends=True)[:-1]))
+    done = cli("eval", source, *options, "-o", tmp_path / "two", "--against", tmp_path / "one")
+    assert (done.code, done.out) == (2, "")
+    assert "same rows" in done.err
+    assert load(tmp_path / "two").facts["rows"]["judged"] == 11
+
+
+def test_names_in_rows_are_no_markup(cli, checkpoint, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"{i}?", "chosen": "a", "rejected": "b", "kind": ["[/INST]", "[code]"][i % 2]} for i in range(8)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = cli("eval", source, "--model", checkpoint, "--group", "kind")
+    assert done.code == 0
+    assert "kind = [/INST]" in done.out
+    assert "kind = [code]" in done.out
+
+
+def test_no_text_of_a_bad_row_is_kept(cli, checkpoint, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    row = {"prompt": "a?", "output_1": "x", "output_2": "y", "winner": "1"}
+    source.write_text("".join(json.dumps(row | {"winner": name}) + "\n" for name in ("1", "2", "patient Jane Roe")))
+    assert cli("eval", source, "--model", checkpoint, "-o", tmp_path / "out").code == 0
+    facts = (tmp_path / "out" / "evaluation.json").read_text()
+    assert "unknown winner" in facts
+    assert "Jane" not in facts

@@ -151,6 +151,19 @@ def test_what_was_not_seen_joins_in_quadrature_by_its_weight():
     assert both.high == pytest.approx(both.value + (alone.high - alone.value) / 4, abs=1e-6)
 
 
+def test_what_was_not_seen_of_shared_prompts_adds_up():
+    """Nine subsets of the same 129 prompts say no more than one of them; of other prompts they would."""
+    subsets, prompts = [f"s{i % 9}" for i in range(9 * 129)], prompts_of(i // 9 for i in range(9 * 129))
+    names = {f"s{i}": 1.0 for i in range(9)}
+    resampled = bootstrap({"j": np.ones(len(subsets))}, subsets, prompts)["j"]
+    one = resampled.score(Statistic("one", {"s0": 1.0}, ""))
+    assert one.low == pytest.approx(129 / (129 + WILSON))
+    for statistic in (Statistic("mean", names, ""), Statistic("rows", names, "", over_rows=True)):
+        assert resampled.score(statistic).low == pytest.approx(one.low)
+    apart = bootstrap({"j": np.ones(len(subsets))}, subsets, prompts_of(range(9 * 129)))["j"]
+    assert apart.score(Statistic("mean", names, "")).low == pytest.approx(1 - (1 - one.low) / 3)
+
+
 def test_weights_may_be_shares_of_a_total():
     resampled = resample([(1.0, "a", 0), (1.0, "a", 1)])
     assert resampled.score(Statistic("half", {"a": 0.5, "b": 0.5}, "", total=1.0)).value == 0.5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyrm.evaluate.judging import judge_preferences
+from tinyrm.evaluate.judging import digest_of, judge_preferences
 
 texts = st.text(max_size=8)
 
@@ -85,6 +85,7 @@ def test_saved_judgements_hold_no_text(truth, prefer, tmp_path):
     records = [json.loads(line) for line in text.splitlines()]
     assert records[0] == {
         "id": "x",
+        "digest": digest_of(rows[0]),
         "subset": "s",
         "p_chosen": pytest.approx(0.9),
         "p_shown_first": pytest.approx(0.9),
@@ -95,5 +96,5 @@ def test_saved_judgements_hold_no_text(truth, prefer, tmp_path):
         "cut": False,
     }
     assert [record["credit"] for record in records] == [1.0, None, 1.0]
-    assert len({record["id"] for record in records}) == 3
+    assert len({record["digest"] for record in records}) == 3
     assert "question" not in text

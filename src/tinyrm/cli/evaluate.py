@@ -6,12 +6,15 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UserError
 from .options import bad_rows_option, model_options
+
+if TYPE_CHECKING:
+    from ..evaluate.paired import Paired
 
 
 @click.command(name="eval")
@@ -100,18 +103,22 @@ def evaluate(
             progress=partial(console.progress, "judging"),
             seed=seed,
         )
-    pairs = evaluation.against(other.outcomes) if other else ()
-    versus = {"against": {"model": other.facts["model"], "scores": pairs}} if other else {}
-    facts = saved.describe(evaluation, who, cost=judge.cost(), counts=judge.work.counts, **versus)
+    facts = saved.describe(evaluation, who, cost=judge.cost(), counts=judge.work.counts)
     if output is not None:
         saved.save(output, evaluation, facts)
+    pairs: tuple[Paired, ...] = ()
+    if other:  # after what was judged is safe: the rows may turn out to be others
+        pairs = evaluation.against(other.outcomes)
+        facts |= saved.against(other, pairs)
+        if output is not None:
+            saved.save(output, evaluation, facts)
     if as_json:
         click.echo(json.dumps(facts))
         return
     from rich.console import Console as RichConsole
 
-    console_out = RichConsole(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console_out = RichConsole(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
     console_out.print(render(evaluation))
-    console_out.print(judge.work_done(), markup=False)
+    console_out.print(judge.work_done())
     if other:
         console_out.print(render_pairs(pairs, other.facts["model"]["name"]))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -78,15 +78,15 @@ class Resampled:
 
     right: sum of credits, [1 + resamples, subsets]; rows: number of credits, same shape.
     draws: a name for the rows and the draws; only what has the same can be paired.
-    units: prompts of each subset; empty where no interval is to be widened, as in a difference: two judges that
-    judge alike differ by exactly nothing, and `paired` tests what was not seen.
+    members: which prompt (a number) is in which subset, [pairs, 2]; None where no interval is to be widened, as in a
+    difference: two judges that judge alike differ by exactly nothing, and `paired` tests what was not seen.
     """
 
     subsets: tuple[str, ...]
     right: Floats
     rows: Floats
     draws: str
-    units: Floats = field(default_factory=lambda: np.zeros(0))
+    members: NDArray[np.int64] | None = None
 
     def __sub__(self, other: Resampled) -> Resampled:
         """The paired difference of two judges of the same rows."""
@@ -96,7 +96,7 @@ class Resampled:
         if not np.array_equal(self.rows, other.rows):  # a judge left some rows without a credit
             rows = np.maximum(self.rows, other.rows)
             right = rows * (self._accuracies - other._accuracies)
-        return replace(self, right=right, rows=rows, units=np.zeros(0))
+        return replace(self, right=right, rows=rows, members=None)
 
     def score(self, statistic: Statistic) -> Score:
         values = self._values(statistic)
@@ -146,20 +146,27 @@ class Resampled:
         return np.divide(right, total, out=np.full_like(total, np.nan), where=total > 0)
 
     def _unseen(self, statistic: Statistic) -> tuple[float, float]:
-        """How far below and above the statistic may lie for subsets that came out all alike; 0 if there are none."""
-        if not len(self.units):
+        """How far below and above the statistic may lie for subsets that came out all alike; 0 if there are none.
+
+        What may be unseen in subsets that share prompts may be so in all of them at once, and adds up; in others it is
+        independent, and its squares do.
+        """
+        if self.members is None:
             return 0.0, 0.0
         weights = self._weights(statistic) * (self.rows[0] > 0)
+        kept = np.flatnonzero(weights > 0)
         if statistic.over_rows:  # one subset of all these rows
-            accuracies, units = self._values(statistic)[:, None], np.array([self.units[weights > 0].sum()])
-            weights = np.ones(1)
+            accuracies, weights, linked = self._values(statistic)[:, None], np.ones(1), np.zeros(1, dtype=np.int64)
+            units = np.array([len(np.unique(self.members[np.isin(self.members[:, 1], kept), 0]))])
         else:
-            accuracies = np.where(self.rows > 0, self._accuracies, np.nan)[:, weights > 0]
-            units, weights = self.units[weights > 0], weights[weights > 0] / (statistic.total or weights.sum())
+            accuracies = np.where(self.rows > 0, self._accuracies, np.nan)[:, kept]
+            units = np.bincount(self.members[:, 1], minlength=len(self.subsets))[kept]
+            weights, linked = weights[kept] / (statistic.total or weights.sum()), _linked(self.members)[kept]
         alike = np.nanmax(accuracies, axis=0) - np.nanmin(accuracies, axis=0) < _SAME
         reach = alike * weights * Z**2 / (units + Z**2)
         accuracy = np.clip(accuracies[0], 0, 1)
-        return float(np.linalg.norm(reach * accuracy)), float(np.linalg.norm(reach * (1 - accuracy)))
+        below, above = (np.bincount(linked, reach * share) for share in (accuracy, 1 - accuracy))
+        return float(np.linalg.norm(below)), float(np.linalg.norm(above))
 
 
 def bootstrap(
@@ -187,7 +194,8 @@ def bootstrap(
     for k, figure in enumerate(figures):
         totals[k, 0] = np.bincount(column, weights=figure, minlength=len(names))
     rng = np.random.default_rng(seed)
-    for stratum in _strata(column, unit):
+    members = np.unique(np.stack([unit, column], axis=1), axis=0)
+    for stratum in _strata(members):
         member = np.isin(unit, stratum)
         columns, column_in = np.unique(column[member], return_inverse=True)
         unit_in = np.searchsorted(stratum, unit[member])
@@ -199,12 +207,10 @@ def bootstrap(
             stop = min(start + step, 1 + resamples)
             drawn = _times_drawn(rng, stop - start, len(stratum)) @ table
             totals[:, start:stop, columns] += drawn.reshape(-1, len(figures), len(columns)).transpose(1, 0, 2)
-    pairs = np.unique(np.stack([unit, column], axis=1), axis=0)
-    prompts = np.bincount(pairs[:, 1], minlength=len(names)).astype(np.float64)
     draws = hashlib.blake2b(
         repr((list(units), list(subsets), resamples, seed)).encode("utf-8", "replace"), digest_size=8
     ).hexdigest()
-    return {name: Resampled(names, totals[2 * k + 1], totals[2 * k], draws, prompts) for k, name in enumerate(credits)}
+    return {name: Resampled(names, totals[2 * k + 1], totals[2 * k], draws, members) for k, name in enumerate(credits)}
 
 
 def _numbered(texts: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -219,21 +225,25 @@ def _times_drawn(rng: np.random.Generator, resamples: int, units: int) -> NDArra
     return np.bincount(draws.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float32)
 
 
-def _strata(column: NDArray[np.int64], unit: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The units of each stratum: subsets linked by a shared prompt are one, and small strata are drawn together."""
-    parent = list(range(int(column.max()) + 1))
+def _linked(members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for every subset that those linked by a shared prompt, directly or not, have in common."""
+    parent = list(range(int(members[:, 1].max()) + 1))
 
     def root(subset: int) -> int:
         while parent[subset] != subset:
             subset = parent[subset]
         return subset
 
-    pairs = np.unique(np.stack([unit, column], axis=1), axis=0)
-    same = pairs[1:, 0] == pairs[:-1, 0]
-    for left, right in np.unique(np.stack([pairs[:-1, 1][same], pairs[1:, 1][same]], axis=1), axis=0):
+    same = members[1:, 0] == members[:-1, 0]
+    for left, right in np.unique(np.stack([members[:-1, 1][same], members[1:, 1][same]], axis=1), axis=0):
         parent[root(int(right))] = root(int(left))
-    units, first = np.unique(pairs[:, 0], return_index=True)
-    stratum = np.array([root(int(subset)) for subset in pairs[first, 1]], dtype=np.int64)
+    return np.array([root(subset) for subset in range(len(parent))], dtype=np.int64)
+
+
+def _strata(members: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The units of each stratum: subsets linked by a shared prompt are one, and small strata are drawn together."""
+    units, first = np.unique(members[:, 0], return_index=True)
+    stratum = _linked(members)[members[first, 1]]
     sizes = np.bincount(stratum)
     stratum[sizes[stratum] < SMALL_STRATUM] = -1
     return [units[stratum == s] for s in np.unique(stratum)]

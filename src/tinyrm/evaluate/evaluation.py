@@ -132,7 +132,8 @@ def read(benchmark: Benchmark, on_bad_row: Literal["skip", "refuse"] = "skip") -
     rows, bad = load_rows(
         path, lambda row, where: benchmark.read(row, f"{path}/{where}"), split=benchmark.split, on_bad_row=on_bad_row
     )
-    return benchmark.arrange(rows), tuple(f"{row.where}: {row.reason}" for row in bad)
+    # The kind of fault alone: what follows the colon quotes the row.
+    return benchmark.arrange(rows), tuple(f"{row.where}: {row.reason.partition(':')[0]}" for row in bad)
 
 
 def evaluate(

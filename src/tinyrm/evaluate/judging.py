@@ -71,12 +71,13 @@ class Judged:
         return same
 
     def save(self, path: str | Path) -> None:
-        """Writes one JSON record a row: the row's id, subset and figures, none of its text."""
+        """Writes one JSON record a row: its id, subset and figures, none of its text but a digest."""
         with Path(path).open("w", encoding="utf-8") as file:
             for i, preference in enumerate(self.preferences):
                 credit = self.credit[i]
                 record = {
-                    "id": row_id(preference),
+                    "id": preference.id,
+                    "digest": digest_of(preference),
                     "subset": preference.subset,
                     "p_chosen": float(self.p_chosen[i]),
                     "p_shown_first": float(self.p_by_order[i, 0]),
@@ -139,9 +140,9 @@ def judge_preferences(
     )
 
 
-def row_id(preference: Preference) -> str:
-    """The row's own id, or else a digest of its text."""
-    return preference.id or _digest(preference.prompt, preference.chosen, preference.rejected).hex()
+def digest_of(preference: Preference) -> str:
+    """Of the row's texts: by it a verdict is found again in the data that was judged."""
+    return _digest(preference.prompt, preference.chosen, preference.rejected).hex()
 
 
 def _comes_first(prompt: Prompt, response: str, other: str) -> bool:

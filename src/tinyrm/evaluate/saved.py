@@ -6,7 +6,7 @@ None of the rows' text is written. docs/evaluation.md lists the fields.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tinyrm.version import __version__
 from .bootstrap import Statistic
 from .evaluation import Evaluation, plain
 from .outcomes import Outcomes
+from .paired import Paired
 
 FORMAT = 1
 EVALUATION, VERDICTS, OUTCOMES = "evaluation.json", "verdicts.jsonl", "outcomes.jsonl"
@@ -45,6 +46,11 @@ def describe(evaluation: Evaluation, model: Mapping[str, Any], **more: Any) -> d
         more: further facts, such as `cost`.
     """
     return {"format": FORMAT, "tinyrm": __version__, "model": plain(model), **evaluation.to_dict(), **plain(more)}
+
+
+def against(other: Saved, pairs: Sequence[Paired]) -> dict[str, Any]:
+    """What `evaluation.json` holds of a comparison with another judge."""
+    return {"against": plain({"model": other.facts["model"], "scores": pairs})}
 
 
 def check_folder(folder: Path, run: Mapping[str, Any], *, overwrite: bool = False) -> None:

@@ -142,6 +142,13 @@ def test_a_letter_that_is_not_listed_counts_as_the_last_that_is():
     assert read_choice(choice) == ("read as text", -math.inf)
 
 
+@pytest.mark.parametrize("listed", [[], [{"token": "A", "logprob": -0.01}]])
+def test_a_lone_token_tells_no_odds(listed):
+    token = {"token": "A", "logprob": -0.01, "top_logprobs": listed}
+    choice = {"message": {"content": "A"}, "logprobs": {"content": [token]}}
+    assert read_choice(choice) == ("read as text", math.inf)
+
+
 def test_marks_before_the_letter_are_passed_over():
     (choice,) = completion("[[A]]", {"A": 0.75, "B": 0.25})["choices"]
     choice["logprobs"]["content"].insert(0, {"token": "[[", "logprob": 0.0, "top_logprobs": []})

@@ -112,3 +112,13 @@ def test_secrets_stay_out_of_names(counts):
     for wrong in ("host:80", "ftp://host", "http:///path"):
         with pytest.raises(UserError, match="no address of a server"):
             Client(wrong, counts)
+
+
+def test_a_key_from_a_file_may_end_its_line_and_no_key_is_told(server, counts, monkeypatch):
+    running = server(lambda path, body, headers: (200, {"fine": True}))
+    monkeypatch.setenv("JUDGE_TOKEN", "secret\n")
+    assert Client(running.url, counts).post({}) == {"fine": True}
+    monkeypatch.setenv("JUDGE_TOKEN", "sec\nret")
+    with pytest.raises(UserError, match="JUDGE_TOKEN holds characters") as error:
+        Client(running.url, counts)
+    assert "ret" not in str(error.value)

@@ -135,8 +135,51 @@ def test_two_models_of_one_name_are_told_apart(measured, truth, always_a):
     facts["model"]["sha256"] = "beef" * 16
     (other / "evaluation.json").write_text(json.dumps(facts))
     assert "same (beefbeef)" in make_report([one, other]).markdown
-    with pytest.raises(UserError, match="holds what another folder holds"):
+    with pytest.raises(UserError, match="is given twice"):
         make_report([one, one])
+
+
+def test_one_model_measured_in_two_ways_is_told_apart(measured, truth, always_a):
+    one, other = measured(truth, "same", folder="one"), measured(always_a, "same", folder="other")
+    assert "same, one" in make_report([one, other]).markdown
+    facts = json.loads((other / "evaluation.json").read_text())
+    (other / "evaluation.json").write_text(json.dumps(facts | {"protocol": "pair"}))
+    report = make_report([one, other]).markdown
+    assert "same (pair)" in report
+    assert "both responses in one context" in report
+
+
+def test_mistakes_of_rows_with_one_id_show_their_own_texts(judge_by, tmp_path):
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    for language in ("de", "en"):
+        lines = [
+            {"id": i, "prompt": f"{language} {i}?", "chosen": f"{language} good", "rejected": "x", "subset": "a\u2028b"}
+            for i in range(3)
+        ]
+        (rows / f"{language}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    wrong_on_de = judge_by(lambda prompt, a, b: 0.1 if ("good" in a and "de" in a) or "en" in b else 0.9)
+    found = evaluate(wrong_on_de, rows)
+    save(tmp_path / "run", found, describe(found, {"name": "m"}))
+    report = make_report([tmp_path / "run"], mistakes=3)
+    assert "de 1?" in report.markdown
+    assert "en 1?" not in report.markdown
+
+
+def test_names_are_neither_tex_nor_lost(measured, truth, tmp_path):
+    folder = measured(truth, r"$\foo$ [/INST]", folder="x")
+    facts = json.loads((folder / "evaluation.json").read_text())
+    facts["scores"][1:] = [{**facts["scores"][0], "name": r"$\frac$", "role": "section"}] * 2
+    (folder / "evaluation.json").write_text(json.dumps(facts))
+    assert r"$\foo$ [/INST]" in Page(make_report([folder]).html).text
+
+
+def test_a_subset_that_a_judge_left_nothing_of_is_blank(measured, truth, always_a):
+    one, other = measured(truth, "knows"), measured(always_a, "guesses")
+    facts = json.loads((other / "evaluation.json").read_text())
+    del facts["subsets"][1]
+    (other / "evaluation.json").write_text(json.dumps(facts))
+    assert "knows" in make_report([one, other]).markdown
 
 
 def test_what_is_no_report_is_not_written_over(measured, truth, tmp_path):

@@ -94,8 +94,9 @@ def read_choice(choice: Mapping[str, Any]) -> tuple[str, float]:
     """How a choice of a completion was read (``, `read as text`, `unreadable`), and the log-odds of A in it."""
     tokens = ((choice.get("logprobs") or {}).get("content")) or []
     first = next((token for token in tokens if any(map(str.isalnum, str(token["token"])))), None)  # not `[[` or `**`
-    if first is not None:
-        odds = _odds([(str(top["token"]), float(top["logprob"])) for top in first.get("top_logprobs") or [first]])
+    top = (first or {}).get("top_logprobs") or []
+    if len(top) > 1:  # a lone token says nothing of how likely the other letter was
+        odds = _odds([(str(token["token"]), float(token["logprob"])) for token in top])
         if odds is not None:
             return "", odds
     letters = set(_VERDICT.findall(str(choice["message"].get("content") or "")))

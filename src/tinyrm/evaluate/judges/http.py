@@ -55,7 +55,9 @@ class Client:
         self.public = public(url)
         self._counts = counts
         self._lock = threading.Lock()
-        token = os.environ.get(key)
+        token = (os.environ.get(key) or "").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise UserError(f"{key} holds characters that no header can carry")
         self._client = httpx.Client(
             timeout=httpx.Timeout(TIMEOUT, connect=10.0),
             limits=httpx.Limits(max_connections=CONCURRENCY),

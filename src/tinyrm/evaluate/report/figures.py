@@ -156,6 +156,7 @@ def _svg(draw: Callable[[Any], None], height: float, title: str, width: float = 
     matplotlib = require("matplotlib", "report")
     require("matplotlib.figure", "report")
     settings = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "svg.hashsalt": "tinyrm"}
+    settings["text.parse_math"] = False  # names are not TeX
     with matplotlib.rc_context(settings):
         figure = matplotlib.figure.Figure(figsize=(width, height))
         figure.set_layout_engine("constrained")

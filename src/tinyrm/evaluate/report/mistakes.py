@@ -12,7 +12,7 @@ from tinyrm.types import Preference
 
 from ..benchmarks import BENCHMARKS, find_benchmark
 from ..evaluation import read
-from ..judging import row_id
+from ..judging import digest_of
 from ..saved import VERDICTS
 from .runs import Run
 
@@ -50,7 +50,7 @@ def worst(run: Run, count: int) -> Mistakes:
         return Mistakes((), len(wrong), f"Their texts cannot be shown: {problem}")
     shown: dict[str, Mistake] = {}
     for verdict in wrong:
-        row = rows.get(str(verdict["id"]))
+        row = rows.get(str(verdict["digest"]))
         if row is None or len(shown) == count:
             continue
         prompt = "\n\n".join(
@@ -63,15 +63,18 @@ def worst(run: Run, count: int) -> Mistakes:
 
 
 def _rows(facts: Mapping[str, Any]) -> dict[str, Preference]:
-    """The comparisons of an evaluation by id."""
+    """The comparisons of an evaluation by the digest of their texts."""
+    if facts["path"] == "-":
+        raise UserError("the rows came from standard input")
     named = facts["benchmark"] in BENCHMARKS
     benchmark = find_benchmark(facts["benchmark"], facts["path"]) if named else find_benchmark(facts["path"])
-    return {row_id(preference): preference for preference in read(benchmark)[0].preferences}
+    return {digest_of(preference): preference for preference in read(benchmark)[0].preferences}
 
 
 def _verdicts(run: Run) -> list[dict[str, Any]]:
     path = run.saved.folder / VERDICTS
     try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        # Not splitlines(), which also parts lines at characters that JSON leaves within a string.
+        return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
     except (OSError, ValueError) as problem:
         raise UserError(f"{path} is damaged or not there: {problem}") from None

@@ -51,9 +51,12 @@ def gather(folders: Sequence[str | Path]) -> tuple[Group, ...]:
     """Reads evaluations; those of the same rows come together, in the order given.
 
     Raises:
-        UserError: a folder holds no evaluation, or the same one is given twice.
+        UserError: a folder holds no evaluation, or is given twice.
     """
     every = [load(folder) for folder in folders]
+    places = [saved.folder.resolve() for saved in every]
+    if twice := next((saved.folder for saved, at in zip(every, places, strict=True) if places.count(at) > 1), None):
+        raise UserError(f"{twice} is given twice")
     names = _names(every)
     groups: list[list[Run]] = []
     for name, saved in zip(names, every, strict=True):
@@ -61,8 +64,6 @@ def gather(folders: Sequence[str | Path]) -> tuple[Group, ...]:
         known = next((group for group in groups if _alike(group[0].saved, saved)), None)
         if known is None:
             groups.append([run])
-        elif any(other.model == name for other in known):
-            raise UserError(f"{saved.folder} holds what another folder holds: {name} on {saved.facts['benchmark']}")
         else:
             known.append(run)
     titles = [_title(group[0].facts) for group in groups]
@@ -83,18 +84,25 @@ def _alike(one: Saved, other: Saved) -> bool:
 
 
 def _names(every: Sequence[Saved]) -> list[str]:
-    """What each model is called; several of one name are told apart by their hash, or else by their folder."""
+    """What each model is called; several of one name are told apart by hash, back-end and protocol,
+    or else by their folder.
+    """
     names = [str(saved.facts["model"].get("name", "model")) for saved in every]
     hashes = [str(saved.facts["model"].get("sha256") or "")[:8] for saved in every]
     backends = [str(saved.facts["model"].get("backend") or "") for saved in every]
+    protocols = [str(saved.facts["protocol"] or "") for saved in every]
     shown = []
-    for name, digest, backend in zip(names, hashes, backends, strict=True):
-        namesakes = [i for i, other in enumerate(names) if other == name]
-        by_hash = len({hashes[i] for i in namesakes}) > 1
-        by_backend = len({backends[i] for i in namesakes}) > 1
-        marks = [mark for mark, needed in ((digest, by_hash), (backend, by_backend)) if needed and mark]
+    for i, name in enumerate(names):
+        namesakes = [j for j, other in enumerate(names) if other == name]
+        marks = [
+            marks[i] for marks in (hashes, backends, protocols) if marks[i] and len({marks[j] for j in namesakes}) > 1
+        ]
         shown.append(f"{name} ({', '.join(marks)})" if marks else name)
-    return shown
+    rows = [(name, saved.facts["benchmark"], saved.outcomes.units) for name, saved in zip(shown, every, strict=True)]
+    return [
+        f"{name}, {saved.folder.name}" if rows.count(row) > 1 else name
+        for name, saved, row in zip(shown, every, rows, strict=True)
+    ]
 
 
 def _title(facts: Mapping[str, Any]) -> str:

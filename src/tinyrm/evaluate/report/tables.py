@@ -55,9 +55,15 @@ def subsets(group: Group) -> Table | None:
     """None where there is one subset alone."""
     if len(group.first["subsets"]) < 2:
         return None
+    by_name = [{score["name"]: score for score in run.facts["subsets"]} for run in group.runs]
     rows = tuple(
-        (score["name"], *(_score(run.facts["subsets"][i]) for run in group.runs), f"{score['n']:,}")
-        for i, score in enumerate(group.first["subsets"])
+        (
+            score["name"],
+            # A judge may leave a subset nothing to average.
+            *(_score(scores[score["name"]]) if score["name"] in scores else "" for scores in by_name),
+            f"{score['n']:,}",
+        )
+        for score in group.first["subsets"]
     )
     return Table(f"By {group.first['subset_name']}", ("", *(run.model for run in group.runs), "rows"), rows)
 
@@ -146,7 +152,9 @@ def footing(run: Run) -> list[str]:
     facts, rows = run.facts, run.facts["rows"]
     compared = "" if rows["comparisons"] == rows["judged"] else f" in {rows['comparisons']:,} comparisons"
     told = "told each row's domain" if facts["use_domains"] else "not told the domain"
-    lines = [f"{run.model}: {rows['judged']:,} rows{compared} of {facts['path']}, {told}, seed {facts['seed']}."]
+    read = {"single": "each response read alone, ", "pair": "both responses in one context, "}
+    how = f"{read.get(facts['protocol'], '')}{told}, seed {facts['seed']}"
+    lines = [f"{run.model}: {rows['judged']:,} rows{compared} of {facts['path']}, {how}."]
     if rows["judged"] < rows["available"]:
         lines.append(f"A sample: {rows['judged']:,} of {rows['available']:,} rows, of every subset in proportion.")
     if rows["unscored"]:
