@@ -20,6 +20,7 @@ SAME = {"abs": 2e-5, "rel": 0}
         (["--deadline", -1], "--deadline must be above 0"),
         (["--max-wait-ms", -1], "--max-wait-ms must not be below 0"),
         (["--token", "  "], "the token is blank"),
+        (["--token", "line\n"], "or holds blanks or characters that no header can"),
         (["--port", 70000], "70000"),
         (["--model", "./nowhere", "--port", 0], "no model at"),
         (["--host", "no.such.host.invalid"], "cannot listen at no.such.host.invalid:8000"),

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections import deque
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
@@ -239,3 +241,18 @@ def test_what_watches_sees_every_question_once():
     assert all(future.result(10) for future in futures)
     batches.stop()
     assert (sum(n for n, *_ in watched), sum(size for _, size, _ in watched)) == (20, 50)
+
+
+def test_what_is_done_is_kept_in_no_line():
+    """Under a load that is older than half its deadline, all is served in order of coming."""
+    batches = batcher(lambda questions: time.sleep(0.002) or questions, budget=1, capacity=10_000)
+    waiting: deque = deque()
+    ends = time.monotonic() + 1
+    while time.monotonic() < ends:
+        while len(waiting) < 40:
+            waiting.append(batches.submit([1], [1], time.monotonic() + 0.12, admitted=True))
+        with contextlib.suppress(TimeoutError):
+            waiting.popleft().future.result()
+    assert len(batches._line) < 200
+    assert len(batches._arrived) < 200
+    batches.stop()

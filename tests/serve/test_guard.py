@@ -12,6 +12,8 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from tinyrm.serve import guard
+
 from .conftest import serving
 
 QUESTION = {"prompt": "a?", "response": "yes"}
@@ -35,7 +37,7 @@ def bare(url, *pieces, pause=0.0, wait=20):
 def post(path, body, headers=b"Connection: close\r\n", length=None):
     return (
         (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body) if length is None else length}\r\n"
         ).encode()
         + headers
@@ -45,11 +47,11 @@ def post(path, body, headers=b"Connection: close\r\n", length=None):
 
 
 def test_a_token_is_asked_for(both):
-    with serving(both, token="sésame 1") as url, httpx.Client(base_url=url) as client:
-        shown = {"Authorization": "Bearer sésame 1".encode()}
+    with serving(both, token="sesame-1") as url, httpx.Client(base_url=url) as client:
+        shown = {"Authorization": b"Bearer sesame-1"}
         assert client.post("/v1/score", json=QUESTION, headers=shown).status_code == 200
         assert client.get("/metrics", headers=shown).status_code == 200
-        for given in (None, "", "Bearer", "Bearer wrong", "Basic sésame 1", "sésame 1", "Bearer sésame 12"):
+        for given in (None, "", "Bearer", "Bearer wrong", "Basic sesame-1", "sesame-1", "Bearer sesame-12"):
             headers = {} if given is None else {"Authorization": given.encode()}
             for call in (
                 lambda headers=headers: client.post("/v1/score", json=QUESTION, headers=headers),
@@ -61,7 +63,7 @@ def test_a_token_is_asked_for(both):
                 refused = call()
                 assert refused.status_code == 401
                 assert refused.headers["www-authenticate"] == "Bearer"
-                assert "sésame" not in refused.text
+                assert "sesame" not in refused.text
         assert client.post("/predict", json={"inputs": ["a", "b"]}).json().keys() == {"error", "error_type"}
         assert client.post("/score", json={}).json()["error"]["type"] == "AuthenticationError"
         for route in ("/health", "/ready", "/ping"):
@@ -139,9 +141,9 @@ def test_slow_and_half_open_callers_hold_up_nobody(both):
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
         b"GET\r\n\r\n",
-        b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-        b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-        b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
     ],
     ids=range(6),
@@ -211,3 +213,73 @@ def test_other_sites_are_let_in_only_where_told(both, client):
         assert strange.headers.get("access-control-allow-origin") is None
         refused = other.post("/v1/score", json=QUESTION, headers={"Origin": "https://a.example"})
         assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://a.example")
+
+
+def test_without_a_token_only_this_machines_own_names_are_answered(both, url):
+    """A site that gives its name this machine's address would else be of the same origin."""
+    ask = {"prompt": "a?", "response": "b"}
+    for host, status in {"localhost:1": 200, "127.0.0.1": 200, "[::1]:80": 200, "evil.example:8000": 403}.items():
+        assert httpx.post(f"{url}/v1/score", json=ask, headers={"Host": host}).status_code == status
+        assert httpx.get(f"{url}/health", headers={"Host": host}).status_code == status
+    with serving(both, token="secret") as guarded:
+        headers = {"Host": "model.example", "Authorization": "Bearer secret"}
+        assert httpx.post(f"{guarded}/v1/score", json=ask, headers=headers).status_code == 200
+
+
+def test_all_bodies_together_are_bounded_and_slow_ones_take_no_place(both, monkeypatch):
+    monkeypatch.setattr(guard, "_HELD", 2)
+    head = "POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+    small = {"prompt": "a?", "response": "b"}
+    with serving(both, max_body=10_000, queue=2, max_items=2) as url:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        slow = [socket.create_connection(address) for _ in range(4)]
+        for connection in slow:
+            connection.sendall(head.format(5000).encode() + b" " * 4900)
+        time.sleep(0.3)
+        assert httpx.post(f"{url}/v1/score", json=small).status_code == 200, "slow bodies took the places"
+        more = httpx.post(f"{url}/v1/score", json={**small, "response": "b" * 1000})
+        assert (more.status_code, more.headers["Retry-After"]) == (429, "1")
+        for connection in slow:
+            connection.close()
+        time.sleep(0.3)
+        assert httpx.post(f"{url}/v1/score", json={**small, "response": "b" * 1000}).status_code == 200
+
+
+def test_routes_that_need_no_token_take_no_body(both):
+    with serving(both, token="secret") as url:
+        assert httpx.request("GET", f"{url}/health", content=b"x" * 100).status_code == 413
+
+
+def test_one_prompt_of_many_turns_is_refused_before_it_is_multiplied(client):
+    turns = [{"role": "user", "content": "a"}] * 1001
+    for body in ({"responses": ["b"] * 5000}, {"response": "b"}):
+        refused = client.post("/v1/score", json={"messages": turns, **body})
+        assert refused.status_code == 422
+    many = {"messages": turns[:1000], "responses": ["b"] * 300}
+    assert "300 responses in one request" in client.post("/v1/score", json=many).json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/classify", {"input": ["no border"] * 300}),
+        ("/get_reward", {"query": ["no border"] * 300}),
+        ("/predict", {"inputs": [["no border"]] * 300}),
+        ("/score", {"text_1": "a", "text_2": ["b"] * 300}),
+    ],
+)
+def test_too_many_texts_are_refused_before_they_are_parsed(client, path, body):
+    answer = client.post(path, json=body)
+    assert answer.status_code == 422
+    assert "300 responses in one request" in answer.text
+
+
+def test_a_caller_who_goes_away_is_no_fault(both, caplog):
+    with serving(both, max_wait_ms=700) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/v1/score", json={"prompt": "a?", "response": "b"}, timeout=0.2)
+        time.sleep(1)
+        counted = httpx.get(f"{url}/metrics").text
+    assert 'status="499"' in counted
+    assert 'status="500"' not in counted
+    assert "internal error" not in caplog.text

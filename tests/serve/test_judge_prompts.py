@@ -18,8 +18,10 @@ LAYOUTS = {
         "<|The Start of Assistant B's Answer|>\n{b}\n<|The End of Assistant B's Answer|>"
     ),
     "Prometheus": (
-        "###Task Description:\nCompare.\n\n###The instruction to evaluate:\n{q}\n\n###Response A:\n{a}\n\n"
-        "###Response B:\n{b}\n\n###Score Rubric:\nIs it right?\n\n###Feedback: "
+        "###Task Description:\nAn instruction (might include an Input inside it), two responses to evaluate "
+        "(denoted as Response A and Response B), and an evaluation criteria are given.\n\n###Instruction:\n{q}\n\n"
+        "###Response A:\n{a}\n\n###Response B:\n{b}\n\n###Reference Answer:\n4\n\n"
+        "###Score Rubric:\nQuestion: is it right?\n\n###Feedback: "
     ),
     "plain": "Question: {q}\n\nResponse A: {a}\n\nResponse B: {b}\n\nWhich response is better, A or B?",
     "bare": "Prompt: {q}\nResponse A: {a}\nResponse B: {b}",

@@ -135,7 +135,7 @@ def test_past_the_queue_there_is_only_429(process):
 def test_questions_of_callers_who_went_away_are_dropped_and_late_ones_told_so(process):
     server = process("--deadline", 1.5, "--max-tokens-per-batch", 512)
     body = json.dumps({"prompt": "What is this?", "responses": [f"{i} " + "word " * 600 for i in range(120)]}).encode()
-    head = "POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = "POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as caller:
         caller.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)

@@ -121,14 +121,19 @@ class Batcher(Generic[Q, A]):
                 raise Full(self._pause())
             if not self._waiting:
                 self._first_came = time.monotonic()
-            if len(self._arrived) > 2 * self._waiting + 64:
-                self._arrived = deque(other for other in self._arrived if not other.done)
+            self._line, self._arrived = (self._pruned(line) for line in (self._line, self._arrived))
             self._line.append(ticket)
             self._arrived.append(ticket)
             self._waiting += len(questions)
             self._waiting_size += ticket.size
             self._changed.notify()
         return ticket
+
+    def _pruned(self, line: deque[Ticket[Q, A]]) -> deque[Ticket[Q, A]]:
+        """A line without those who are done, once they are many: each line loses its own alone as it is served."""
+        if len(line) <= 2 * self._waiting + 64:
+            return line
+        return deque(ticket for ticket in line if not ticket.done)
 
     def drop(self, ticket: Ticket[Q, A]) -> None:
         """Forgets the questions of a caller who went away, those being computed excepted."""

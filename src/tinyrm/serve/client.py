@@ -53,7 +53,7 @@ class Client(Exchange):
         domains: Sequence[str | None] | None = None,
         progress: Progress | None = None,
     ) -> list[Verdict]:
-        """A verdict for each (prompt, a, b), 64 to a request."""
+        """A verdict for each (prompt, a, b), in as few requests as the server takes."""
         return self._run(self._compare_many(pairs, domains, progress))
 
     def score_many(
@@ -63,7 +63,7 @@ class Client(Exchange):
         domains: Sequence[str | None] | None = None,
         progress: Progress | None = None,
     ) -> list[Reward]:
-        """A reward for each (prompt, response), 64 to a request."""
+        """A reward for each (prompt, response), in as few requests as the server takes."""
         return self._run(self._score_many(responses, domains, progress))
 
     def close(self) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import httpx
 
 CHUNK = 64
-"""Questions of one request; a longer list is asked in several, so that no server finds it too long."""
+"""Questions of one request at most, fewer where the server takes fewer; a longer list is asked in several."""
+FRAME = len(b'{"items":[]}')
 BUSY = (429, 503)
 """Statuses of a server that would answer later."""
 BACKOFF = (0.1, 5.0)
@@ -39,19 +40,21 @@ class Request:
         """What `http`, a client of httpx, gives for it: a response, or one to await."""
         if self.body is None:
             return http.get(self.path)
-        # Lone surrogates become question marks, as they do for a model that is loaded here.
-        content = json.dumps(self.body, ensure_ascii=False).encode("utf-8", "replace")
-        return http.post(self.path, content=content, headers={"Content-Type": "application/json"})
+        return http.post(self.path, content=_json(self.body), headers={"Content-Type": "application/json"})
 
 
 @dataclass(frozen=True)
 class About:
-    """What a server serves. templates: `single`, `pair` or both. most: responses of one request."""
+    """What a server serves.
+
+    templates: `single`, `pair` or both. most: responses of one request; most_bytes: its size.
+    """
 
     model: str
     templates: tuple[str, ...]
     domains: tuple[str, ...]
     most: int
+    most_bytes: int
 
 
 Steps: TypeAlias = Generator["Request | float", Any, T]
@@ -83,6 +86,7 @@ class Exchange:
             raise UserError("the token holds characters that no header can")
         self.timeout = timeout
         self.patience = patience
+        self._limits: About | None = None
         self._http = self._open(
             base_url=self.url,
             timeout=httpx.Timeout(timeout, pool=None),  # callers that wait for each other wait as long as it takes
@@ -115,9 +119,10 @@ class Exchange:
                 asked, why = 0.0, "drops connections"
             else:
                 raise UserError(f"no server answers at {self._where} ({answer}): is `tinyrm serve` running there?")
-            wait = asked + backoff * random.uniform(0.5, 1)  # callers that were sent away should not return as one
-            if waited + wait > self.patience:
+            if waited >= self.patience:
                 raise UserError(f"{self._where} {why} and stays so: gave up after {waited:.1f} s of waiting")
+            # Callers that were sent away should not return as one; the last try is when patience ends.
+            wait = min(asked + backoff * random.uniform(0.5, 1), self.patience - waited)
             yield wait
             waited, backoff = waited + wait, min(2 * backoff, BACKOFF[1])
 
@@ -140,7 +145,11 @@ class Exchange:
         with self._reading("/info"):
             told = found["tinyrm"]
             return About(
-                str(found["model_id"]), tuple(told["templates"]), tuple(told["domains"]), found["max_client_batch_size"]
+                str(found["model_id"]),
+                tuple(told["templates"]),
+                tuple(told["domains"]),
+                int(found["max_client_batch_size"]),
+                int(told["max_body"]),
             )
 
     def _compare_many(
@@ -172,8 +181,9 @@ class Exchange:
         self, path: str, items: Sequence[Any], read: Callable[[Any], T], progress: Progress | None
     ) -> Steps[list[T]]:
         found: list[T] = []
-        for start in range(0, len(items), CHUNK):
-            chunk = items[start : start + CHUNK]
+        if len(items) > 1 and self._limits is None:
+            self._limits = yield from self._about()
+        for chunk in _chunks(items, self._limits):
             answer = yield from self._ask(path, {"items": chunk})
             with self._reading(path):
                 found += [read(one) for one, _ in zip(answer["results"], chunk, strict=True)]
@@ -199,6 +209,27 @@ class Exchange:
             yield
         except (KeyError, TypeError, ValueError, IndexError):
             raise UserError(f"{self._where}{path} answers in another form than `tinyrm serve`") from None
+
+
+def _chunks(items: Sequence[Any], limits: About | None) -> Iterator[list[Any]]:
+    """Requests that the server takes; an item that is too large by itself goes alone, to be told so."""
+    most, most_bytes = (min(CHUNK, limits.most), limits.most_bytes) if limits else (1, 0)
+    chunk: list[Any] = []
+    size = FRAME
+    for item in items:
+        bytes_of = len(_json(item)) + 1
+        if chunk and (len(chunk) == most or size + bytes_of > most_bytes):
+            yield chunk
+            chunk, size = [], FRAME
+        chunk.append(item)
+        size += bytes_of
+    if chunk:
+        yield chunk
+
+
+def _json(body: Any) -> bytes:
+    # Lone surrogates become question marks, as they do for a model that is loaded here.
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _asked(prompt: PromptLike, domain: str | None) -> dict[str, Any]:

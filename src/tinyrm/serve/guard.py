@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
@@ -19,6 +20,9 @@ LOG = logging.getLogger("tinyrm.serve")
 OPEN = ("/", "/health", "/ready", "/ping")
 """Routes that can be read without a token."""
 _TEI = ("/predict", "/")
+_LOCAL = re.compile(rb"(localhost|127(\.\d+){3}|\[::1\])?(:\d*)?")
+_HELD = 32
+"""Largest bodies that may be in memory at once, all requests together."""
 _PATIENCE = 5.0
 """Seconds that a body too large may take to be thrown away, so that the caller reads why."""
 
@@ -44,6 +48,8 @@ class Guard:
         self._routes = frozenset(routes)
         self._token = settings.token.encode() if settings.token is not None else None
         self._open = 0
+        self._held = 0
+        self._answers_to_all = self._token is not None or not settings.is_local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,10 +63,10 @@ class Guard:
                 status = event["status"]
             await send(event)
 
-        self._open += 1
         self._meters.open.inc()
+        body = bytearray()
         try:
-            await self._pass(scope, receive, watched)
+            await self._pass(scope, receive, watched, body)
         except Refusal as refusal:
             await to_answer(refusal, shape_of(scope["path"]))(scope, receive, watched)
         except Exception as bug:
@@ -70,31 +76,33 @@ class Guard:
             if not status:
                 await to_answer(Refusal(500, "internal error"), shape_of(scope["path"]))(scope, receive, watched)
         finally:
-            self._open -= 1
+            self._held -= len(body)
             self._meters.open.dec()
             route = scope["path"] if scope["path"] in self._routes else "other"
             self._meters.answered += status not in (0, GONE)
             self._meters.requests.labels(route, str(status or GONE)).inc()
             self._meters.seconds.labels(route).observe(time.monotonic() - started)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, body: bytearray) -> None:
         headers = dict(scope["headers"])
         is_open = scope["path"] in OPEN and scope["method"] in ("GET", "HEAD")
+        self._check_host(headers.get(b"host", b""))
         if not is_open:
             self._check_token(headers.get(b"authorization", b""))
-        if self._open > self._settings.queue and not is_open:
-            raise Refusal(429, "too many requests are open: try again in 1 s", headers={"Retry-After": "1"})
         try:
-            body = await asyncio.wait_for(self._read(headers, receive), self._settings.deadline)
+            most = 0 if is_open else self._settings.max_body
+            here = await asyncio.wait_for(self._read(headers, receive, body, most), self._settings.deadline)
         except asyncio.TimeoutError:
             message = f"the body did not arrive within {self._settings.deadline:g} s"
             raise Refusal(408, message, headers={"Connection": "close"}) from None
-        if body is None:
+        if not here:
             return  # the caller went away
         if body and not _is_json(headers.get(b"content-type", b"")):
             raise Refusal(415, "send JSON, with the header Content-Type: application/json")
+        if self._open >= self._settings.queue and not is_open:
+            raise Refusal(429, "too many requests are open: try again in 1 s", headers={"Retry-After": "1"})
         scope[DEADLINE] = time.monotonic() + self._settings.deadline
-        unread: bytes | None = body
+        unread: bytes | None = bytes(body)
 
         async def replay() -> Event:
             nonlocal unread
@@ -103,7 +111,19 @@ class Guard:
             whole, unread = unread, None
             return {"type": "http.request", "body": whole, "more_body": False}
 
-        await self._app(scope, replay, send)
+        self._open += 1
+        try:
+            await self._app(scope, replay, send)
+        finally:
+            self._open -= 1
+
+    def _check_host(self, host: bytes) -> None:
+        """A page of another site can give its name this machine's address, and is then of the same origin."""
+        if self._answers_to_all or _LOCAL.fullmatch(host):
+            return
+        raise Refusal(
+            403, "without a token this server answers to localhost alone: start it with --token, or ask there"
+        )
 
     def _check_token(self, authorization: bytes) -> None:
         if self._token is None:
@@ -113,20 +133,22 @@ class Guard:
             message = "this server wants a token: send the header Authorization: Bearer TOKEN"
             raise Refusal(401, message, headers={"WWW-Authenticate": "Bearer"})
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """The body, or None if the caller went away."""
-        most = self._settings.max_body
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive, body: bytearray, most: int) -> bool:
+        """Fills the body; False if the caller went away."""
         declared = headers.get(b"content-length", b"")
-        too_large = declared.isdigit() and int(declared[:20]) > most
-        body, more = bytearray(), True
+        too_large, more = declared.isdigit() and int(declared[:20]) > most, True
         while more and not too_large:
             event = await receive()
             if event["type"] == "http.disconnect":
-                return None
-            body += event.get("body", b"")
+                return False
+            chunk = event.get("body", b"")
+            body += chunk
+            self._held += len(chunk)
             more, too_large = event.get("more_body", False), len(body) > most
+            if not too_large and self._held > _HELD * self._settings.max_body:
+                raise Refusal(429, "too much text is on its way: try again in 1 s", headers={"Retry-After": "1"})
         if not too_large:
-            return bytes(body)
+            return True
         if more:
             await _discard(receive, 8 * most)  # bytes
         raise Refusal(413, f"the request is larger than {most} bytes", headers={"Connection": "close"})

@@ -22,6 +22,8 @@ BYTES_PER_TOKEN = 3
 """To guess how long a cloze is before it is written: a batch's budget needs no more."""
 FRAME = 16
 """Tokens of a template's own."""
+MOST_TURNS = 1000
+"""Of one conversation."""
 GONE = 499
 """Status of a request whose caller did not wait: nobody reads it, but it is counted."""
 DEADLINE = "tinyrm.deadline"
@@ -133,11 +135,21 @@ class Judge:
             for text, logit in zip(candidates, tournament.scores(), strict=True)
         ]
 
+    def check_count(self, count: int) -> None:
+        """Refuses more responses than a request may hold: for routes whose texts take work before they are asked.
+
+        Raises: Refusal.
+        """
+        most = self.settings.max_items
+        if count > most:
+            raise Refusal(422, f"{count} responses in one request, where {most} are allowed: send fewer")
+
     def _check(self, count: int, asked: Sequence[tuple[Prompt, Sequence[str]]], domains: Sequence[str | None]) -> None:
         limits = self.settings
-        if count > limits.max_items:
-            raise Refusal(422, f"{count} responses in one request, where {limits.max_items} are allowed: send fewer")
+        self.check_count(count)
         for prompt, responses in asked:
+            if len(prompt) > MOST_TURNS:
+                raise Refusal(422, f"a conversation of {len(prompt)} turns, where {MOST_TURNS} are allowed: send fewer")
             longest = max((len(text) for text in (*(turn.content for turn in prompt), *responses)), default=0)
             if longest > limits.max_chars:
                 raise Refusal(422, f"a text of {longest} characters, where {limits.max_chars} are allowed: send less")

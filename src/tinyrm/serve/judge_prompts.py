@@ -55,7 +55,7 @@ _LAYOUTS = (
     ),
     _Layout(
         "Prometheus",
-        "###The instruction to evaluate:",
+        "###Instruction:",
         "###Response A:",
         "###Response B:",
         ("###Reference Answer:", "###Score Rubric:", "###Feedback:"),

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from ..types import Prompt, Verdict
 from .judge import DEADLINE, Judge, Scored
 from .refusals import Answer
-from .requests import Turn, judge_of, scalars, to_prompt
+from .requests import Turns, judge_of, scalars, to_prompt
 from .vllm import ScoreRequest, score_pairs
 
 router = APIRouter(tags=["TinyRM"])
@@ -21,8 +21,8 @@ router = APIRouter(tags=["TinyRM"])
 class Asked(BaseModel):
     """A prompt as a text or as messages, and what it is about."""
 
-    prompt: str | list[Turn] | None = Field(None, description="What is answered: a text or messages.")
-    messages: list[Turn] | None = Field(None, description="The same as messages; one of the two.")
+    prompt: str | Turns | None = Field(None, description="What is answered: a text or messages.")
+    messages: Turns | None = Field(None, description="The same as messages; one of the two.")
     domain: str | None = Field(None, description="chat, safety or reasoning, where known: picks the instruction.")
 
     @model_validator(mode="after")
@@ -119,7 +119,8 @@ async def score(request: Request, body: ScoreBody) -> Answer:
         return await score_pairs(request, body)
     judge = judge_of(request)
     if isinstance(body, Responses):
-        rows = [(body.turns, text) for text in body.responses]
+        prompt = body.turns
+        rows = [(prompt, text) for text in body.responses]
         domains = [body.domain] * len(rows)
     else:
         items = body.items if isinstance(body, ResponseItems) else [body]

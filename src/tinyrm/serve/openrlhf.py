@@ -34,6 +34,7 @@ async def get_reward(request: Request, body: RewardRequest) -> Answer:
     prompts = body.prompts or [None] * len(body.query)
     if len(prompts) != len(body.query):
         raise Refusal(422, f"{len(body.query)} queries and {len(prompts)} prompts do not pair up")
+    judge.check_count(len(body.query))
     rows = [divided(query, prompt) for query, prompt in zip(body.query, prompts, strict=True)]
     scored = await judge.score(request, rows)
     answer = {

@@ -14,12 +14,14 @@ Shape = Literal["openai", "tei"]
 _NAMES = {
     400: "BadRequestError",
     401: "AuthenticationError",
+    403: "PermissionDeniedError",
     404: "NotFoundError",
     408: "RequestTimeoutError",
     413: "RequestTooLargeError",
     415: "UnsupportedMediaTypeError",
     422: "UnprocessableEntityError",
     429: "RateLimitError",
+    499: "ClientClosedRequestError",
     503: "ServiceUnavailableError",
     504: "DeadlineExceededError",
 }

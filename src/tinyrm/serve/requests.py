@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from ..types import Message, Prompt
-from .judge import Judge, Scored
+from .judge import MOST_TURNS, Judge, Scored
 from .refusals import Answer, Refusal
 from .rendered import known_formats, split
 
@@ -32,6 +32,9 @@ class Turn(BaseModel):
         if isinstance(self.content, list):
             return Message(self.role, "\n".join(part.text for part in self.content))
         return Message(self.role, self.content or "")
+
+
+Turns: TypeAlias = Annotated[list[Turn], Field(max_length=MOST_TURNS)]
 
 
 def to_prompt(prompt: str | list[Turn]) -> Prompt:

@@ -132,7 +132,20 @@ def _run_many(settings: Settings, listener: socket.socket) -> None:
         os.environ[SHARED] = folder
         try:
             config = _config(settings, Worker(settings), factory=True, workers=settings.workers)
-            Multiprocess(config, sockets=[listener]).run()
+            supervisor = Multiprocess(config, sockets=[listener])
+            interrupted = False
+
+            def interrupt() -> None:
+                nonlocal interrupted
+                interrupted = True
+                supervisor.should_exit.set()
+
+            supervisor.handle_int = interrupt  # type: ignore[method-assign]
+            supervisor.run()
+            if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+                raise UserError("the workers cannot start, for the reason above")
+            if interrupted:
+                raise KeyboardInterrupt
         finally:
             del os.environ[SHARED]
 

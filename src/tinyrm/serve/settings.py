@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..errors import UserError
@@ -48,8 +49,10 @@ class Settings:
             raise UserError(
                 f"--max-items {self.max_items} is above --queue {self.queue}: such a request could never be taken"
             )
-        if self.token is not None and not self.token.strip():
-            raise UserError("the token is blank: give one of some length, or none")
+        if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
+            raise UserError(
+                "the token is blank, or holds blanks or characters that no header can: give another, or none"
+            )
 
     @property
     def is_local(self) -> bool:

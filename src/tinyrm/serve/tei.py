@@ -48,6 +48,7 @@ async def predict(request: Request, body: PredictRequest) -> Answer:
     inputs, one = body.batch
     if not inputs:
         raise Refusal(400, "`inputs` cannot be empty", kind="Empty")
+    judge.check_count(len(inputs))
     scored = await judge.score(request, [_row(texts) for texts in inputs])
     check_cut(body, scored)
     found = [[{"score": number(body, each), "label": "reward"}] for each in scored]

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from .judge import Scored
 from .refusals import Answer, Refusal
-from .requests import Turn, divided, judge_of, last_response, listing, scalars, to_prompt, usage
+from .requests import Turns, divided, judge_of, last_response, listing, scalars, to_prompt, usage
 
 router = APIRouter(tags=["vLLM and verl"])
 Texts = str | list[str]
@@ -84,7 +84,7 @@ class InputRequest(Options):
     """A rendered conversation, several, or one as messages, that end with the response to judge."""
 
     input: str | list[str] | list[int] | list[list[int]] | None = None
-    messages: list[Turn] | None = None
+    messages: Turns | None = None
 
     @model_validator(mode="after")
     def _one_input(self) -> InputRequest:
@@ -100,6 +100,7 @@ class InputRequest(Options):
             texts = [self.input] if isinstance(self.input, str) else self.input or []
             if not all(isinstance(text, str) for text in texts):
                 raise Refusal(422, "token ids are of your tokenizer, not of this model's: send text")
+            judge_of(request).check_count(len(texts))
             rows = [divided(str(text)) for text in texts]
         return await judge_of(request).score(request, rows)
 
@@ -119,8 +120,7 @@ async def score(request: Request, body: ScoreRequest) -> Answer:
 async def score_pairs(request: Request, body: ScoreRequest) -> Answer:
     judge = judge_of(request)
     prompts, responses = body.sides
-    if len(prompts) > judge.settings.max_items:  # before each is made a prompt
-        raise Refusal(422, f"{len(prompts)} responses in one request, where {judge.settings.max_items} are allowed")
+    judge.check_count(len(prompts))
     rows = [(to_prompt(prompt), response) for prompt, response in zip(prompts, responses, strict=True)]
     scored = await judge.score(request, rows)
     data = [{"index": i, "object": "score", "score": body.number(one)} for i, one in enumerate(scored)]
