@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -112,6 +113,18 @@ def test_a_worker_that_is_killed_comes_back_and_no_answer_is_wrong(process, expo
     children = psutil.Process(server.process.pid).children(recursive=True)
     assert server.stop() == 0
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_several_workers_end_as_one_would(process, exported_folder, tmp_path):
+    server = process("--model", exported_folder("bert"), "--workers", 2)
+    server.said(r"ready: worker (\d+)", times=2)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(60) == 130
+    model = shutil.copytree(exported_folder("bert"), tmp_path / "model")
+    broken = process("--model", model, "--workers", 2)
+    shutil.rmtree(model)  # after the parent has looked, before the workers have
+    assert broken.process.wait(60) == 2
+    broken.said("a worker cannot start")
 
 
 def test_past_the_queue_there_is_only_429(process):
