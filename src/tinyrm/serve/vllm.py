@@ -7,6 +7,7 @@ Shapes: vllm/entrypoints/pooling/{scoring,classify,pooling}/protocol.py; verl's 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 
-from .judge import Scored
+from .judge import Judge, Scored
 from .refusals import Answer, Refusal
 from .requests import Turns, divided, judge_of, last_response, listing, scalars, to_prompt, usage
 
@@ -123,43 +124,44 @@ async def score_pairs(request: Request, body: ScoreRequest) -> Answer:
     judge.check_count(len(prompts))
     rows = [(to_prompt(prompt), response) for prompt, response in zip(prompts, responses, strict=True)]
     scored = await judge.score(request, rows)
-    data = [{"index": i, "object": "score", "score": body.number(one)} for i, one in enumerate(scored)]
-    answer = {**listing("score", judge), "data": data, "usage": usage(scored), "scoring": judge.scoring}
-    return scalars(answer, judge.scoring, scored)
+    return _listed("score", judge, scored, lambda one: {"object": "score", "score": body.number(one)})
 
 
 @router.post("/classify")
 async def classify(request: Request, body: InputRequest) -> Answer:
     """One class, the reward: its probability, or (use_activation or activation = false) its raw value."""
-    judge = judge_of(request)
     scored = await body.judged(request)
-    data = [
-        {"index": i, "label": "reward", "probs": [body.number(one)], "num_classes": 1} for i, one in enumerate(scored)
-    ]
-    answer = {**listing("classify", judge), "data": data, "usage": usage(scored), "scoring": judge.scoring}
-    return scalars(answer, judge.scoring, scored)
+    return _listed(
+        "classify",
+        judge_of(request),
+        scored,
+        lambda one: {"label": "reward", "probs": [body.number(one)], "num_classes": 1},
+    )
 
 
 @router.post("/pooling")
 async def pooling(request: Request, body: InputRequest) -> Answer:
     """As /classify, in the shape of a pooled vector of one number."""
-    judge = judge_of(request)
     scored = await body.judged(request)
-    data = [{"index": i, "object": "pooling", "data": [body.number(one)]} for i, one in enumerate(scored)]
-    answer = {**listing("pool", judge), "data": data, "usage": usage(scored), "scoring": judge.scoring}
-    return scalars(answer, judge.scoring, scored)
+    return _listed("pool", judge_of(request), scored, lambda one: {"object": "pooling", "data": [body.number(one)]})
 
 
 @router.post("/v1/embeddings")
 async def embeddings(request: Request, body: EmbeddingRequest) -> Answer:
     """The raw reward as an embedding of one number, which is how verl asks a reward model on SGLang."""
-    judge = judge_of(request)
     scored = await body.judged(request)
-    data = [
-        {"index": i, "object": "embedding", "embedding": _embedding(one, body.encoding_format)}
-        for i, one in enumerate(scored)
-    ]
-    answer = {**listing("embd", judge), "data": data, "usage": usage(scored), "scoring": judge.scoring}
+    return _listed(
+        "embd",
+        judge_of(request),
+        scored,
+        lambda one: {"object": "embedding", "embedding": _embedding(one, body.encoding_format)},
+    )
+
+
+def _listed(prefix: str, judge: Judge, scored: Sequence[Scored], row: Callable[[Scored], dict[str, Any]]) -> Answer:
+    """A list of one `row` for each response, as vLLM's routes give it."""
+    data = [{"index": i, **row(one)} for i, one in enumerate(scored)]
+    answer = {**listing(prefix, judge), "data": data, "usage": usage(scored), "scoring": judge.scoring}
     return scalars(answer, judge.scoring, scored)
 
 
