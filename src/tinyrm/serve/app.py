@@ -17,12 +17,12 @@ from starlette.responses import Response
 
 from ..infer import RewardModel
 from ..version import __version__
-from . import native, openai, openrlhf, page, reranking, tei, vllm
 from .batcher import Batcher
 from .guard import Guard, shape_of
 from .judge import Judge, Question, answerer
 from .meters import Meters
 from .refusals import Answer, Refusal, Shape, to_answer
+from .routes import native, openai, openrlhf, page, reranking, tei, vllm
 from .settings import Settings
 
 router = APIRouter(tags=["Operation"])

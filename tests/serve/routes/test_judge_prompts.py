@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tinyrm.serve.judge_prompts import known_layouts, read
+from tinyrm.serve.routes.judge_prompts import known_layouts, read
 from tinyrm.types import Message
 
 SYSTEM = 'Act as a judge. Output your final verdict as "[[A]]" if assistant A is better, "[[B]]" if B is.'

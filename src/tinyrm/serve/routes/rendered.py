@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..data.turns import transcript_turns
-from ..types import Message, Prompt
+from tinyrm.data.turns import transcript_turns
+from tinyrm.types import Message, Prompt
 
 _ROLES = {
     "system": "system",

@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from .conftest import serving
+from tests.serve.conftest import serving
 
 pytestmark = pytest.mark.browser
 PROMPT = "what is two plus two?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..types import Message, Prompt
+from tinyrm.types import Message, Prompt
 
 
 @dataclass(frozen=True)

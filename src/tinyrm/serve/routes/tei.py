@@ -11,10 +11,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from ..types import Message, Prompt
-from ..version import __version__
-from .judge import Scored
-from .refusals import Answer, Refusal
+from tinyrm.types import Message, Prompt
+from tinyrm.version import __version__
+
+from ..judge import Scored
+from ..refusals import Answer, Refusal
 from .requests import divided, judge_of, scalars
 
 router = APIRouter(tags=["text-embeddings-inference"])

@@ -23,7 +23,7 @@ async def page() -> Response:
 
 @cache
 def _page() -> tuple[str, dict[str, str]]:
-    html = (resources.files("tinyrm.serve") / "page.html").read_text("utf-8")
+    html = (resources.files("tinyrm.serve.routes") / "page.html").read_text("utf-8")
     return html, {
         "Content-Security-Policy": policy(html),
         "X-Content-Type-Options": "nosniff",

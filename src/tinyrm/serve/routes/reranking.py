@@ -9,9 +9,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Discriminator, Field, Tag
 from starlette.requests import Request
 
-from ..types import Message
-from .judge import Judge, Scored
-from .refusals import Answer, Refusal
+from tinyrm.types import Message
+
+from ..judge import Judge, Scored
+from ..refusals import Answer, Refusal
 from .requests import judge_of, new_id, scalars, usage
 from .tei import PredictRequest, TeiOptions, check_cut, number, predict
 from .vllm import Options

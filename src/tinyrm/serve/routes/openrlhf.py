@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from .refusals import Answer, Refusal
+from ..refusals import Answer, Refusal
 from .requests import divided, judge_of, scalars
 
 router = APIRouter(tags=["OpenRLHF"])

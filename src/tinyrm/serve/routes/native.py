@@ -9,9 +9,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from starlette.requests import Request
 
-from ..types import Prompt, Verdict
-from .judge import DEADLINE, Judge, Scored
-from .refusals import Answer
+from tinyrm.types import Prompt, Verdict
+
+from ..judge import DEADLINE, Judge, Scored
+from ..refusals import Answer
 from .requests import Turns, judge_of, scalars, to_prompt
 from .vllm import ScoreRequest, score_pairs
 

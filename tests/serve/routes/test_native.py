@@ -112,7 +112,7 @@ def test_lone_surrogates_become_question_marks(client):
 
 def test_the_reward_function_of_the_docs(both, url):
     """As TRL's trainers call it: texts, or messages, and columns of the data set beside them."""
-    docs = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
+    docs = (Path(__file__).parents[3] / "docs" / "serving.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(import httpx.*?)```", docs, re.DOTALL)
     names = {}
     exec(code.replace("http://127.0.0.1:8000", url), names)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyrm.serve.rendered import known_formats, split
+from tinyrm.serve.routes.rendered import known_formats, split
 from tinyrm.types import Message
 
 TEMPLATES = {

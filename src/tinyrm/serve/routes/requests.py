@@ -10,9 +10,10 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from ..types import Message, Prompt
-from .judge import MOST_TURNS, Judge, Scored
-from .refusals import Answer, Refusal
+from tinyrm.types import Message, Prompt
+
+from ..judge import MOST_TURNS, Judge, Scored
+from ..refusals import Answer, Refusal
 from .rendered import known_formats, split
 
 

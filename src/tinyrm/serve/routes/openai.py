@@ -10,10 +10,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from ..types import Verdict
-from .judge import Judge, Question
+from tinyrm.types import Verdict
+
+from ..judge import Judge, Question
+from ..refusals import Answer, Refusal
 from .judge_prompts import Asked, known_layouts, read
-from .refusals import Answer, Refusal
 from .requests import Turn, judge_of, new_id
 
 router = APIRouter(tags=["OpenAI"])

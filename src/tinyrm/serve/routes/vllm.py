@@ -15,8 +15,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 
-from .judge import Judge, Scored
-from .refusals import Answer, Refusal
+from ..judge import Judge, Scored
+from ..refusals import Answer, Refusal
 from .requests import Turns, divided, judge_of, last_response, listing, scalars, to_prompt, usage
 
 router = APIRouter(tags=["vLLM and verl"])

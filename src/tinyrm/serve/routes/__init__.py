@@ -1,0 +1,1 @@
+"""What each client asks, in its own shapes; and the page."""
