@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ Steps: TypeAlias = Generator["Request | float", Any, T]
 What it returns is the result."""
 
 
-class Exchange:
+class Exchange(ABC):
     """Asks a server at a URL. What waits, and how, is for its kinds to say."""
 
     def __init__(
@@ -93,9 +94,9 @@ class Exchange:
             headers={"Authorization": f"Bearer {token}"} if token else {},
         )
 
+    @abstractmethod
     def _open(self, **options: Any) -> Any:
         """A client of httpx."""
-        raise NotImplementedError
 
     @property
     def _where(self) -> str:
