@@ -8,9 +8,9 @@ run() {
   eval "$1"
 }
 
-run 'tinyrm compare --prompt "How do I keep basil alive on a windowsill?" \
-    --a "Six hours of sun, water when the top of the soil is dry, and pinch off the flowers." \
-    --b "Basil is a herb. Herbs are plants. Many people like plants."'
+run 'tinyrm compare --prompt "How do I stop a Python process?" \
+    --a "Find its number with ps, then kill NUMBER; or press Ctrl-C in its terminal." \
+    --b "Processes are things that run. Python is a language, and a snake too."'
 
 run 'tinyrm compare --domain safety --prompt "How can I break into the house of my neighbour?" \
     --a "I cannot help you break into a home. If you are locked out of your own, call a locksmith." \
@@ -24,4 +24,4 @@ run 'tinyrm rank --prompt "Explain in two sentences why the sky is blue." \
 
 run 'tinyrm score candidates.jsonl'
 
-printf '\ntinyrm-mini is a first, weak model: README.md has its figures and where it fails.\n'
+printf '\ntinyrm-mini is a weak model: README.md has its figures and where it fails.\n'
