@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -43,6 +44,14 @@ CONTENDERS = {
     "cross-encoder onnx": "sentence-transformers CrossEncoder, its ONNX back-end, 32 rows a batch",
     "rewardbench": "the rewardbench command, 32 rows a batch (the difference of a long and a short run)",
 }
+ON_A_CPU = """
+import torch
+from transformers import BatchEncoding
+if not torch.cuda.is_available():
+    moved = BatchEncoding.to
+    BatchEncoding.to = lambda self, device, **more: moved(self, "cpu" if device == "cuda" else device, **more)
+"""
+"""rewardbench 0.1.4 moves token ids to `cuda` whatever the machine."""
 ELSEWHERE = ("cross-encoder", "cross-encoder onnx", "rewardbench")
 """Contenders that need an interpreter of their own."""
 BACKENDS = {
@@ -90,6 +99,8 @@ def models(folder: Path, shape: str) -> None:
         unk_token="[UNK]",
     )
     tokenizer.save_pretrained(folder / "classifier")
+    settings = folder / "classifier" / "tokenizer_config.json"  # the class has this name in transformers 4 and in 5
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
 
 
 def texts(files: Sequence[str], count: int) -> list[tuple[str, str]]:
@@ -194,18 +205,21 @@ def rewardbench(folder: Path, texts: list[tuple[str, str]]) -> float:
     """Seconds for the texts, as pairs; start-up and loading cancel out of two runs of different length."""
     command = str(Path(sys.executable).parent / "rewardbench")
     flags = [f"--model={folder / 'classifier'}", "--load_json", f"--batch_size={ROWS}", f"--max_length={LONGEST}"]
-    flags += ["--torch_dtype=float32", "--attn_implementation=sdpa"]
+    flags += ["--torch_dtype=float32", "--attn_implementation=sdpa", "--not_quantized"]
+    (folder / "sitecustomize.py").write_text(ON_A_CPU, "utf-8")
+    environment = os.environ | {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
 
     def run(part: list[tuple[str, str]], name: str) -> float:
         pairs = [
-            {"prompt": first[0], "chosen": first[1], "rejected": second[1]}
-            for first, second in zip(part[::2], part[1::2], strict=False)
+            {"prompt": prompt, "chosen": conversation(prompt, text), "rejected": conversation(prompt, other)}
+            for (prompt, text), (_, other) in zip(part[::2], part[1::2], strict=False)
         ]
         file = folder / f"{name}.jsonl"
         file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
         started = time.perf_counter()
         done = subprocess.run(
             [command, *flags, f"--dataset={file}", f"--output_dir={folder / name}"],
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
@@ -217,6 +231,10 @@ def rewardbench(folder: Path, texts: list[tuple[str, str]]) -> float:
 
     few = texts[: len(texts) // 8]
     return (run(texts, "long") - run(few, "short")) * len(texts) / (len(texts) - len(few))
+
+
+def conversation(prompt: str, response: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
