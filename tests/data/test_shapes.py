@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyrm.data import BadRow, Responses, to_preference, to_responses
-from tinyrm.data.shapes import _MANY, _ONE, _PROMPTS
+from tinyrm.data.shapes import _MANY, _ONE, _PROMPTS, to_preferences
 from tinyrm.data.winners import SHAPES
 from tinyrm.types import Message, Preference
 
@@ -337,3 +337,34 @@ def test_no_row_breaks_the_reader(read, row):
         assert all(text.strip() for text in texts)
         assert found.prompt
     assert repr(row) == before
+
+
+@given(
+    ranked=st.lists(st.tuples(st.integers(1, 4), words), min_size=1, max_size=6, unique_by=lambda pair: pair[1]),
+    column=st.sampled_from(_MANY),
+    as_text=st.booleans(),
+)
+def test_ranked_responses_are_every_pair_that_differs_in_rank(ranked, column, as_text):
+    ranks, texts = [rank for rank, _ in ranked], [text for _, text in ranked]
+    written = (json.dumps(texts), json.dumps(ranks)) if as_text else (texts, ranks)
+    row = {"prompt": "Why?", column: written[0], "ranks": written[1], "domain": "chat", "source": "mine"}
+    expected = {(a, b) for r, a in ranked for s, b in ranked if r < s}
+    if not expected:
+        with pytest.raises(BadRow, match=f"no two of {column} differ in rank"):
+            to_preferences(row)
+        return
+    found = to_preferences(row)
+    assert {(p.chosen, p.rejected) for p in found} == expected
+    assert len(found) == len(expected)
+    assert all((p.prompt, p.domain, p.source, p.tie) == (ASKED, "chat", "mine", False) for p in found)
+
+
+@pytest.mark.parametrize("ranks", [[1], [1, 2, 3], ["a", "b"], [None, 1], "1, 2", {"a": 1}, 3])
+def test_ranks_that_do_not_fit_are_a_bad_row(ranks):
+    with pytest.raises(BadRow, match="ranks is not a list of 2 numbers, one for each of responses"):
+        to_preferences({"prompt": "Why?", "responses": ["a", "b"], "ranks": ranks})
+
+
+def test_a_row_without_ranks_is_one_comparison():
+    row = {"prompt": "Why?", "chosen": "good", "rejected": "bad"}
+    assert to_preferences(row) == [to_preference(row)]

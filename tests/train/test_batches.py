@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -20,13 +22,17 @@ examples_of = st.builds(
 )
 
 
+def text(examples, row):
+    return examples.ids[examples.starts[row] : examples.starts[row + 1]].tolist()
+
+
 def made(lengths, per, seed):
-    """Random examples whose clozes have these lengths."""
+    """Random examples whose clozes have these lengths; of short ones some are equal."""
     rng = np.random.default_rng(seed)
     lengths = np.asarray(lengths[: len(lengths) // per * per])
     n = len(lengths) // per
     return Examples(
-        ids=rng.integers(1, 1000, lengths.sum()).astype(np.int32),
+        ids=rng.integers(1, 4, lengths.sum()).astype(np.int32),
         starts=np.concatenate([[0], lengths.cumsum()]),
         slots=rng.integers(0, lengths),
         target=rng.random(n).astype(np.float32),
@@ -35,19 +41,25 @@ def made(lengths, per, seed):
     )
 
 
-@given(count=st.integers(1, 80), size=st.integers(1, 20), seed=st.integers(0, 9))
-def test_an_epoch_holds_every_example_once_and_follows_from_its_seed(count, size, seed):
-    batches = list(shuffled_batches(count, size, seed))
-    assert sorted(np.concatenate(batches)) == list(range(count))
+families_of = st.lists(st.integers(0, 30), min_size=1, max_size=80).map(np.asarray)
+
+
+@given(families=families_of, size=st.integers(1, 20), seed=st.integers(0, 9))
+def test_an_epoch_holds_every_example_once_with_its_family_and_follows_from_its_seed(families, size, seed):
+    batches = list(shuffled_batches(families, size, seed))
+    assert sorted(np.concatenate(batches)) == list(range(len(families)))
     assert all(len(batch) == size for batch in batches[:-1])
-    assert len(batches) == -(-count // size)
-    again = list(shuffled_batches(count, size, seed))
+    assert len(batches) == -(-len(families) // size)
+    in_order = families[np.concatenate(batches)]
+    assert 1 + np.count_nonzero(np.diff(in_order)) == len(set(families.tolist())), "a family stands together"
+    again = list(shuffled_batches(families, size, seed))
     assert [batch.tolist() for batch in again] == [batch.tolist() for batch in batches]
 
 
 def test_epochs_differ():
-    first, second = (list(shuffled_batches(100, 10, seed)) for seed in (0, 1))
-    assert [batch.tolist() for batch in first] != [batch.tolist() for batch in second]
+    for families in (np.arange(100), np.arange(100) // 5):
+        first, second = (list(shuffled_batches(families, 10, seed)) for seed in (0, 1))
+        assert [batch.tolist() for batch in first] != [batch.tolist() for batch in second]
 
 
 @given(examples=examples_of, packs=st.booleans(), tokens=st.integers(1, 400), data=st.data())
@@ -55,13 +67,18 @@ def test_pieces_hold_every_example_once_within_the_budget(examples, packs, token
     indices = np.asarray(data.draw(st.lists(st.integers(0, len(examples) - 1), min_size=1, unique=True)))
     pieces = Feed(examples, packs, PAD).pieces(indices, tokens)
     assert sorted(np.concatenate(pieces)) == sorted(indices)
-    for piece in pieces:
-        lengths = examples.lengths[piece]
-        takes = lengths.sum() if packs else lengths.size * lengths.max()
-        assert takes <= tokens or len(piece) == 1
-    if packs:  # greedy: neighbours would not fit together
-        sizes = [examples.lengths[piece].sum() for piece in pieces]
-        assert all(one + examples.lengths[then[0]].sum() > tokens for one, then in zip(sizes, pieces[1:], strict=False))
+    lengths = examples.lengths.ravel()
+
+    def takes(piece):
+        """Tokens of a piece, in which a cloze stands once however often it is asked for."""
+        read = lengths[np.unique(examples.clozes(piece))]
+        return read.sum() if packs else len(read) * read.max()
+
+    assert all(takes(piece) <= tokens or len(piece) == 1 for piece in pieces)
+    if packs:  # greedy, in their order: neighbours would not fit together
+        assert np.concatenate(pieces).tolist() == indices.tolist()
+        for piece, then in pairwise(pieces):
+            assert takes(np.append(piece, then[0])) > tokens
 
 
 @given(examples=examples_of, kept=st.booleans(), data=st.data())
@@ -70,7 +87,7 @@ def test_a_batch_gives_back_exactly_the_clozes_packed_or_padded(examples, kept, 
     states = np.random.default_rng(0).random((len(examples.ids), 3)).astype(np.float16) if kept else None
     packed = Feed(examples, True, PAD, states).batch(chosen)
     padded = Feed(examples, False, PAD).batch(chosen)
-    rows = [examples.per * i + j for i in chosen for j in range(examples.per)]
+    rows = np.unique(examples.clozes(chosen))
     expected = [examples.ids[examples.starts[row] : examples.starts[row + 1]] for row in rows]
     slots = [int(part[examples.slots[row]]) for part, row in zip(expected, rows, strict=True)]
 
@@ -87,7 +104,9 @@ def test_a_batch_gives_back_exactly_the_clozes_packed_or_padded(examples, kept, 
     for batch in (packed, padded):
         assert batch.target.tolist() == examples.target[chosen].tolist()
         assert batch.margin.tolist() == examples.margin[chosen].tolist()
-        assert (batch.tokens, batch.per) == (len(packed.ids), examples.per)
+        assert batch.tokens == len(packed.ids)
+        asked = [expected[which].tolist() for which in batch.which.ravel()]
+        assert asked == [text(examples, examples.per * i + j) for i in chosen for j in range(examples.per)]
     if states is not None:
         wanted = np.concatenate([states[examples.starts[row] : examples.starts[row + 1]] for row in rows])
         assert torch.equal(packed.below, torch.from_numpy(wanted))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_both_orders_of_a_pair_are_read():
 
 def test_a_share_of_the_rows_is_given_the_general_instruction(encoder):
     writer = ClozeWriter(encoder, builtin("single", max_length=96))
-    rows = [Preference(to_prompt("a?"), "yes", f"no {n}", domain="safety") for n in range(400)]
+    rows = [Preference(to_prompt(f"{n}?"), "yes", "no", domain="safety") for n in range(400)]
 
     def openings(general, seed=0, rows=rows):
         examples = encode(rows, writer, general=general, seed=seed)
@@ -118,6 +119,26 @@ def test_a_share_of_the_rows_is_given_the_general_instruction(encoder):
     assert 150 < half.count(told) < 250
     assert half == openings(0.5) != openings(0.5, seed=1)
     assert openings(0.5, rows=rows[::-3]) == half[::-3], "other rows change nothing about a row"
+    assert len(set(openings(0.5, rows=[replace(rows[0], rejected=f"no {n}") for n in range(40)]))) == 1, "one prompt"
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda pair: pair[0] != pair[1])))
+def test_rows_that_share_a_response_are_of_one_family_and_read_it_once(encoder, pairs):
+    writer = ClozeWriter(encoder, builtin("single", max_length=96))
+    examples = encode([Preference(to_prompt("a?"), "b " * a, "b " * b) for a, b in pairs], writer)
+    numbers = examples.clozes(np.arange(len(pairs))).reshape(-1, 2)
+    responses = [response for pair in pairs for response in pair]
+    assert len(np.unique(numbers)) == len(set(responses))
+    for one, n in zip(responses, numbers.ravel(), strict=True):
+        assert numbers.ravel()[responses.index(one)] == n
+        assert examples.lengths.ravel()[n] == examples.lengths.ravel()[responses.index(one)]
+    # By brute force: families grow by whatever shares a response with them.
+    for place, pair in enumerate(pairs):
+        reached = set(pair)
+        for _ in pairs:
+            reached |= {r for other in pairs if reached & set(other) for r in other}
+        mates = [reached & set(other) != set() for other in pairs]
+        assert (examples.families == examples.families[place]).tolist() == mates
 
 
 def test_counts_what_was_cut_and_reports_progress(encoder):

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Make a page of what `tinyrm eval -o` measured."),
     "train": ("train", "Train a model by a recipe."),
     "sweep": ("sweep", "Search the settings of a recipe for the best."),
+    "average": ("average", "Average the weights of runs of one recipe."),
     "ablate": ("ablate", "Show what each ingredient of a recipe is worth."),
     "export": ("export", "Turn a trained checkpoint into ONNX, or into a plain classifier."),
     "serve": ("serve", "Serve a model over HTTP, to the clients of the field."),

@@ -12,7 +12,7 @@ from tinyrm.errors import UserError
 from tinyrm.types import Preference
 
 from .rows import read_rows
-from .shapes import to_preference
+from .shapes import to_preferences
 from .turns import BadRow
 from .winners import Row
 
@@ -69,9 +69,9 @@ def load_preferences(
     """
     preferences, bad = load_rows(
         path,
-        lambda row, _: [
-            to_preference(row, winner=winner, soft=soft, allow_equal=keep_equal, allow_empty_response=keep_equal)
-        ],
+        lambda row, _: to_preferences(
+            row, winner=winner, soft=soft, allow_equal=keep_equal, allow_empty_response=keep_equal
+        ),
         split=split,
         on_bad_row=on_bad_row,
     )

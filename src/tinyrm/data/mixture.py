@@ -110,8 +110,10 @@ def _read(
 
 
 def _located(path: str, root: str) -> str:
+    """Where a source is: below the root, or, where nothing is there, in the working folder or on the Hub."""
     below = Path(root) / path
-    return path if path == "-" or (is_hub_name(path) and not below.exists()) else str(below)
+    elsewhere = path == "-" or (not below.exists() and (is_hub_name(path) or Path(path).exists()))
+    return path if elsewhere else str(below)
 
 
 def _placed(preference: Preference, source: Source, config: DataConfig) -> Preference:

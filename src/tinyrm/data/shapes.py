@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, Literal
 
 from tinyrm.types import Message, Preference, Prompt
@@ -71,6 +73,40 @@ def to_preference(
         probability=None if sure is None else max(sure, 1 - sure),
         **_labels(row),
     )
+
+
+def to_preferences(row: Row, **how: Any) -> list[Preference]:
+    """All comparisons that a row holds: one (`to_preference`), or, where a list of responses comes with their `ranks`
+    (1 is the best, equal ranks say nothing), each of two that differ in rank.
+
+    Raises:
+        BadRow: see `to_preference`; or the ranks do not fit the responses.
+    """
+    named = _named(row)
+    column = next((column for column in _MANY if has(named, column) and has(named, "ranks")), None)
+    if column is None:
+        return [to_preference(row, **how)]
+    prompt, texts = _required_prompt(named), _texts(named[column], column)
+    ranks = _ranks(named["ranks"])
+    if ranks is None or len(ranks) != len(texts):
+        raise BadRow(f"ranks is not a list of {len(texts)} numbers, one for each of {column}")
+    ranked = sorted(zip(ranks, texts, strict=True), key=lambda pair: pair[0])
+    found = [
+        Preference(prompt, better, worse, **_labels(named))
+        for (rank, better), (other, worse) in combinations(ranked, 2)
+        if rank < other and better != worse and better.strip() and worse.strip()
+    ]
+    if not found:
+        raise BadRow(f"no two of {column} differ in rank")
+    return found
+
+
+def _ranks(value: Any) -> list[float] | None:
+    if isinstance(value, str):  # a list in a CSV
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    numbers = isinstance(value, list) and all(isinstance(rank, int | float) for rank in value)
+    return value if numbers else None
 
 
 def _likelier(first: float) -> Winner:

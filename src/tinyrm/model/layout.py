@@ -19,6 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 CHUNK = 128
 """Queries that attend together where only near keys are seen."""
+PLAIN = 1024**2
+"""Queries times keys up to which attention that learns on a CPU is two plain products: torch's fused kernel takes 1.3
+times as long there in float32 and 2.4 times in bfloat16, forward and back, but never holds all weights at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +182,14 @@ def lay_out(ids: np.ndarray, lengths: np.ndarray, slots: np.ndarray, *, packs: b
 def _sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention over [..., tokens, heads, size]."""
     single = query.dim() == 3
-    query, key, value = (states[None] if single else states for states in (query, key, value))
-    seen = scaled_dot_product_attention(
-        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
-    ).transpose(1, 2)
+    query, key, value = ((states[None] if single else states).transpose(1, 2) for states in (query, key, value))
+    learns = torch.is_grad_enabled() and not query.is_cuda
+    if learns and mask is None and query.shape[-2] * key.shape[-2] <= PLAIN:
+        weights = torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, dim=-1)
+        seen = weights.to(value.dtype) @ value
+    else:
+        seen = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    seen = seen.transpose(1, 2)
     return seen[0] if single else seen
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -51,8 +52,31 @@ class Examples:
         return np.diff(self.starts).reshape(-1, self.per)
 
     def clozes(self, indices: np.ndarray) -> np.ndarray:
-        """The numbers of some examples' clozes, example by example."""
-        return (self.per * indices[:, None] + np.arange(self.per)).ravel()
+        """The numbers of some examples' clozes, example by example; of equal clozes all have the first one's."""
+        return self._first[(self.per * indices[:, None] + np.arange(self.per)).ravel()]
+
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """For each cloze the first that is equal to it [per n]: a response may stand in several pairs of a prompt."""
+        known: dict[tuple[int, bytes], int] = {}
+        spans = zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), self.slots.tolist(), strict=True)
+        keys = ((slot, self.ids[start:end].tobytes()) for start, end, slot in spans)
+        return np.asarray([known.setdefault(key, place) for place, key in enumerate(keys)], dtype=np.int64)
+
+    @cached_property
+    def families(self) -> np.ndarray:
+        """A number for each example [n] that is the same for two that share a cloze, also by way of others."""
+        parent = list(range(len(self.starts) - 1))
+
+        def root(place: int) -> int:
+            while parent[place] != place:
+                parent[place] = place = parent[parent[place]]
+            return place
+
+        for one, *others in self._first.reshape(-1, self.per).tolist():
+            for other in others:
+                parent[root(other)] = root(one)
+        return np.asarray([root(one) for one in self._first[:: self.per].tolist()], dtype=np.int64)
 
 
 def encode(
@@ -110,9 +134,8 @@ def encode(
 
 
 def _draw(preference: Preference, seed: int) -> float:
-    """A number in [0, 1) of the row's own, so that other rows of the mixture change nothing about it."""
-    turns = [turn.content for turn in preference.prompt]
-    text = "\0".join([str(seed), *turns, preference.chosen, preference.rejected])
+    """A number in [0, 1) of the prompt's own, so that other prompts of the mixture change nothing about it."""
+    text = "\0".join([str(seed), *(turn.content for turn in preference.prompt)])
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).digest(), "big") / 2**48
 
 

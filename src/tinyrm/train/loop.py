@@ -59,7 +59,8 @@ class Keeping:
 def odds_of(model: Callable[..., Tensor], batch: Batch) -> Tensor:
     """logit(word 0) - logit(word 1) at the slots of a batch's clozes [n, clozes of each]."""
     logits = model(batch.ids, batch.layout, batch.below)
-    return (logits[:, 0] - logits[:, 1]).view(-1, batch.per)
+    odds: Tensor = (logits[:, 0] - logits[:, 1])[batch.which]
+    return odds
 
 
 def fit(
@@ -93,7 +94,7 @@ def fit(
     saved = time.monotonic()
     started = saved - fitted.seconds
     model.train()
-    for step, indices in enumerate(_batches(count, config.batch_size, seed, steps)):
+    for step, indices in enumerate(_batches(feed.examples.families, config.batch_size, seed, steps)):
         if step < fitted.steps:
             continue
         rate = learning_rate(step, steps, config)
@@ -152,11 +153,11 @@ def _descend(
     return loss_so_far, tokens
 
 
-def _batches(count: int, size: int, seed: int, steps: int) -> Iterator[np.ndarray]:
+def _batches(families: np.ndarray, size: int, seed: int, steps: int) -> Iterator[np.ndarray]:
     """Epoch after epoch, `steps` batches."""
     done = 0
     for epoch in range(steps):
-        for indices in shuffled_batches(count, size, seed + epoch):
+        for indices in shuffled_batches(families, size, seed + epoch):
             if done == steps:
                 return
             yield indices

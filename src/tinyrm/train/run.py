@@ -24,6 +24,7 @@ from .folder import RunFolder
 from .loop import Fitted, Keeping, Step, fit
 from .materials import Materials, Silent, Watcher
 from .objectives import objective_of
+from .precision import in_bfloat16
 from .trackers import Trackers
 from .validation import HeldOut, summary
 
@@ -73,9 +74,12 @@ def train(
     objective_of(recipe.prompt.template, recipe.train)
     trackers = Trackers(recipe, keeps=keep)
     set_seed(recipe.seed)
-    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    half = in_bfloat16(recipe.train.precision)
+    accelerator = Accelerator(mixed_precision="bf16" if half else "no")
     device = accelerator.device
     watcher = watcher if accelerator.is_main_process else Silent()
+    if recipe.train.precision == "bfloat16" and not half:
+        watcher.notice("this CPU has no instructions for bfloat16: float32 it is")
     folder = RunFolder(recipe, keeps=keep, writes=keep and accelerator.is_main_process, overwrite=overwrite)
 
     materials = materials or Materials()
