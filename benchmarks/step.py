@@ -1,5 +1,5 @@
 """One training step at MiniLM's shape: DoRA beside LoRA and peft's, and the share of the machine's peak that full
-tuning reaches, into step.csv.
+tuning reaches, into step.csv; and full tuning in bfloat16 where the CPU has instructions for it.
 
 python benchmarks/step.py [ROUNDS, 6]
 
@@ -10,6 +10,7 @@ of matrix products (attention's as well, and twice that backward), against the b
 from __future__ import annotations
 
 import csv
+import re
 import statistics
 import sys
 import time
@@ -26,8 +27,10 @@ from tinyrm.model.adapters import adaptable, add_adapters
 from tinyrm.model.cloze_model import ClozeModel
 from tinyrm.train.batches import Batch, Feed
 from tinyrm.train.examples import Examples
+from tinyrm.train.precision import in_bfloat16
 
 PAIRS = 8
+HALF = ", bfloat16"
 PRODUCT = (4096, 1536, 1536)
 
 
@@ -42,6 +45,7 @@ def batch() -> Batch:
 
 def stepper(name: str, given: Batch) -> Callable[[], None]:
     """A full optimiser step of one kind."""
+    name, half, _ = name.partition(HALF)
     model = ClozeModel(masked_lm("minilm"), (5, 6))
     if name.startswith("peft"):
         from peft import LoraConfig, inject_adapter_in_model
@@ -53,7 +57,8 @@ def stepper(name: str, given: Batch) -> Callable[[], None]:
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
 
     def step() -> None:
-        logits = model(given.ids, given.layout)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bool(half)):
+            logits = model(given.ids, given.layout)
         torch.nn.functional.softplus(logits[:, 1] - logits[:, 0]).mean().backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -65,11 +70,12 @@ def main(rounds: int) -> None:
     given = batch()
     rows, inner, columns = PRODUCT
     left, right = torch.randn(rows, inner), torch.randn(inner, columns)
-    steps = {name: stepper(name, given) for name in ("lora", "dora", "full", "peft lora", "peft dora")}
+    halves = ["dora" + HALF, "full" + HALF] if in_bfloat16("bfloat16") else []
+    steps = {name: stepper(name, given) for name in ("lora", "dora", "full", *halves, "peft lora", "peft dora")}
     steps["product"] = lambda: torch.mm(left, right)
     with FlopCounterMode(display=False) as counter:
         steps["full"]()
-    linear = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(op))
+    linear = sum(n for op, n in counter.get_flop_counts()["Global"].items() if not re.search("attention|bmm", str(op)))
     layers = 5  # in the last one the slot alone attends
     flops = {
         "full": linear + 3 * 4 * 384 * layers * sum(length**2 for length in given.layout.lengths),

@@ -12,7 +12,8 @@ class Source:
     """Where some of the preferences come from."""
 
     path: str
-    """A file, a folder or the name of a data set on the Hub; relative paths start at `data.root`."""
+    """A file, a folder or the name of a data set on the Hub; relative paths start at `data.root`, or, where nothing
+    is there, at the working folder."""
     split: str = "train"
     """Split of a data set on the Hub or of a folder; files that name no split always count."""
     rows: int | None = None

@@ -54,15 +54,15 @@ def average(runs: Sequence[Path], target: Path, watcher: Watcher) -> dict[str, A
     )
     found = held_out.judge(model, 0, recipe.train.tokens_per_batch, torch.device("cpu"))
     watcher.notice(summary(found))
-    name = target.name
     metrics = {
-        "name": name,
+        "name": recipe.name,
+        "base": hub_name(recipe.model.base),
         "average_of": [str(run) for run in runs],
         "data": mixture.facts,
         "validation": held_out.best,
     }
     calibration = {kind: held_out.calibration}
-    save_checkpoint(target, model, {kind: writer}, name=name, calibration=calibration, metrics=metrics)
+    save_checkpoint(target, model, {kind: writer}, name=recipe.name, calibration=calibration, metrics=metrics)
     write_recipe(target / RECIPE, recipe)
     return found
 

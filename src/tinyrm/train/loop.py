@@ -74,10 +74,12 @@ def fit(
     on_step: Callable[[Step], None],
     validate: Callable[[Callable[..., Tensor], int], dict[str, Any]],
     keeping: Keeping | None = None,
+    half: bool = False,
 ) -> Fitted:
     """Trains in place; `validate(model, step)` is called `config.evaluations` times, last at the end.
 
     Every process takes its share of each batch; the mean loss over all of it is what they descend.
+    half: what learns is multiplied in bfloat16.
 
     Raises:
         UserError: the loss is no longer a number.
@@ -100,7 +102,7 @@ def fit(
         rate = learning_rate(step, steps, config)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, tokens = _descend(wrapped, feed, indices, objective, config, accelerator)
+        loss, tokens = _descend(wrapped, feed, indices, objective, config, accelerator, half)
         accelerator.clip_grad_norm_(wrapped.parameters(), config.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -128,7 +130,7 @@ def fit(
 
 
 def _descend(
-    model: Any, feed: Feed, indices: np.ndarray, objective: Any, config: TrainConfig, accelerator: Any
+    model: Any, feed: Feed, indices: np.ndarray, objective: Any, config: TrainConfig, accelerator: Any, half: bool
 ) -> tuple[float, int]:
     """Adds the gradients of this process's share of a batch, piece by piece; its part of the loss, and its tokens."""
     mine = indices[accelerator.process_index :: accelerator.num_processes]
@@ -143,8 +145,9 @@ def _descend(
         weight = 1.0 if len(mine) and len(piece) else 0.0
         batch = feed.batch(piece if len(piece) else indices[:1]).to(accelerator.device)
         last = number == len(pieces) - 1
-        with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
-            odds = odds_of(model, batch).float()
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
+                odds = odds_of(model, batch).float()
             loss = weight * objective(odds, batch.target, config.margin * batch.margin).sum() / len(indices)
             # Processes average their gradients, and the loss is a sum over them.
             accelerator.backward(loss * accelerator.num_processes)

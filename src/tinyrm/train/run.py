@@ -75,7 +75,8 @@ def train(
     trackers = Trackers(recipe, keeps=keep)
     set_seed(recipe.seed)
     half = in_bfloat16(recipe.train.precision)
-    accelerator = Accelerator(mixed_precision="bf16" if half else "no")
+    # A CPU's autocast stands around training alone: there a model is judged, and used, in float32.
+    accelerator = Accelerator(mixed_precision="bf16" if half and torch.cuda.is_available() else "no")
     device = accelerator.device
     watcher = watcher if accelerator.is_main_process else Silent()
     if recipe.train.precision == "bfloat16" and not half:
@@ -152,6 +153,7 @@ def train(
             on_step=on_step,
             validate=validate,
             keeping=keeping if keep else None,
+            half=half,
         )
     counts = asdict(fitted)
     history = counts.pop("history")
