@@ -359,7 +359,9 @@ def test_ranked_responses_are_every_pair_that_differs_in_rank(ranked, column, as
     assert all((p.prompt, p.domain, p.source, p.tie) == (ASKED, "chat", "mine", False) for p in found)
 
 
-@pytest.mark.parametrize("ranks", [[1], [1, 2, 3], ["a", "b"], [None, 1], "1, 2", {"a": 1}, 3])
+@pytest.mark.parametrize(
+    "ranks", [[1], [1, 2, 3], ["a", "b"], [None, 1], [1, float("nan")], [True, False], "1, 2", {"a": 1}, 3]
+)
 def test_ranks_that_do_not_fit_are_a_bad_row(ranks):
     with pytest.raises(BadRow, match="ranks is not a list of 2 numbers, one for each of responses"):
         to_preferences({"prompt": "Why?", "responses": ["a", "b"], "ranks": ranks})
@@ -368,3 +370,10 @@ def test_ranks_that_do_not_fit_are_a_bad_row(ranks):
 def test_a_row_without_ranks_is_one_comparison():
     row = {"prompt": "Why?", "chosen": "good", "rejected": "bad"}
     assert to_preferences(row) == [to_preference(row)]
+
+
+def test_labels_that_a_row_states_decide_before_ranks():
+    row = {"prompt": "Why?", "chosen": "x", "rejected": "y", "margin": 2, "responses": ["y", "x"], "ranks": [1, 2]}
+    assert to_preferences(row) == [to_preference(row)]
+    with pytest.raises(BadRow, match="a response is empty"):
+        to_preferences({"prompt": "Why?", "responses": ["a", " ", "b"], "ranks": [1, 2, 3]})

@@ -62,9 +62,17 @@ def test_runs_that_do_not_fit_together_are_refused(runs, recipe, notes, tmp_path
     one, two = runs()
     cloze = train(recipe("data.seed=17", "train.evaluations=1", f"output={tmp_path / 'cloze'}"), notes).folder
     other = train(recipe("data.seed=5", "model.head=mean", "train.evaluations=1", f"output={tmp_path / 'o'}"), notes)
-    for odd in (cloze, other.folder):
-        with pytest.raises(UserError, match="is no run of the same recipe"):
+    for odd, key in ((cloze, "model.head"), (other.folder, "data.seed")):
+        with pytest.raises(UserError, match=f"differs from .* in .*{key}"):
             average([one, odd], tmp_path / "mean", notes)
+    unset = [  # what they held out follows from their own seeds
+        train(
+            recipe("model.head=mean", "train.epochs=1", "train.evaluations=1", f"output={tmp_path / name}", seed), notes
+        )
+        for name, seed in (("u1", "seed=1"), ("u2", "seed=2"))
+    ]
+    with pytest.raises(UserError, match=r"in data\.seed: only runs of one recipe"):
+        average([outcome.folder for outcome in unset], tmp_path / "mean", notes)
     with pytest.raises(UserError, match="two runs or more"):
         average([one], tmp_path / "mean", notes)
     with pytest.raises(UserError, match="is not a TinyRM checkpoint"):
@@ -72,3 +80,7 @@ def test_runs_that_do_not_fit_together_are_refused(runs, recipe, notes, tmp_path
     assert not (tmp_path / "mean").exists()
     with pytest.raises(UserError, match="is there already"):
         average([one, two], two, notes)
+    with (tmp_path / "pairs.jsonl").open("a") as more:
+        more.write(json.dumps({"prompt": "new?", "chosen": "yes", "rejected": "no", "domain": "chat"}) + "\n")
+    with pytest.raises(UserError, match="no longer those of"):
+        average([one, two], tmp_path / "mean", notes)

@@ -17,7 +17,7 @@ class Source:
     split: str = "train"
     """Split of a data set on the Hub or of a folder; files that name no split always count."""
     rows: int | None = None
-    """At most so many rows, drawn at random with the recipe's seed; all if unset."""
+    """At most so many pairs, drawn at random with the recipe's seed; all if unset."""
     domain: str | None = None
     """Domain of every row; if unset, the row's own `domain` column, or `data.domains`."""
     winner: str | None = None
@@ -67,7 +67,7 @@ class DataConfig:
 
     train: tuple[Source, ...] = ()
     root: str = "."
-    """Folder that relative paths start at."""
+    """Folder that relative paths start at; what is not there is looked for in the working folder."""
     only: str | None = None
     """Keep the rows of this domain alone (a specialist)."""
     domains: tuple[DomainRule, ...] = ()

@@ -67,15 +67,16 @@ def load_preferences(
     Raises:
         UserError: nothing can be read, no row is good, or one is bad and `on_bad_row` is `refuse`.
     """
-    preferences, bad = load_rows(
-        path,
-        lambda row, _: to_preferences(
-            row, winner=winner, soft=soft, allow_equal=keep_equal, allow_empty_response=keep_equal
-        ),
-        split=split,
-        on_bad_row=on_bad_row,
-    )
-    loaded = Loaded(str(path), preferences, bad, len(preferences) + len(bad))
+    rows = 0
+
+    def read(row: Row, _: str) -> list[Preference]:
+        nonlocal rows
+        found = to_preferences(row, winner=winner, soft=soft, keep_equal=keep_equal)
+        rows += 1
+        return found
+
+    preferences, bad = load_rows(path, read, split=split, on_bad_row=on_bad_row)
+    loaded = Loaded(str(path), preferences, bad, rows + len(bad))
     if bad and notice:
         notice(loaded.summary())
     return loaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
@@ -75,26 +76,32 @@ def to_preference(
     )
 
 
-def to_preferences(row: Row, **how: Any) -> list[Preference]:
+def to_preferences(
+    row: Row, *, winner: str | None = None, soft: str | None = None, keep_equal: bool = False
+) -> list[Preference]:
     """All comparisons that a row holds: one (`to_preference`), or, where a list of responses comes with their `ranks`
     (1 is the best, equal ranks say nothing), each of two that differ in rank.
 
+    keep_equal: also a pair of equal or empty responses.
+
     Raises:
-        BadRow: see `to_preference`; or the ranks do not fit the responses.
+        BadRow: see `to_preference`; or the ranks do not fit the responses, or say nothing.
     """
     named = _named(row)
     column = next((column for column in _MANY if has(named, column) and has(named, "ranks")), None)
-    if column is None:
-        return [to_preference(row, **how)]
+    if column is None or _shape(named) is not None or soft is not None or winner is not None:
+        return [to_preference(row, winner=winner, soft=soft, allow_equal=keep_equal, allow_empty_response=keep_equal)]
     prompt, texts = _required_prompt(named), _texts(named[column], column)
     ranks = _ranks(named["ranks"])
     if ranks is None or len(ranks) != len(texts):
         raise BadRow(f"ranks is not a list of {len(texts)} numbers, one for each of {column}")
+    if not all(text.strip() for text in texts):
+        raise BadRow("a response is empty")
     ranked = sorted(zip(ranks, texts, strict=True), key=lambda pair: pair[0])
     found = [
         Preference(prompt, better, worse, **_labels(named))
         for (rank, better), (other, worse) in combinations(ranked, 2)
-        if rank < other and better != worse and better.strip() and worse.strip()
+        if rank < other and better != worse
     ]
     if not found:
         raise BadRow(f"no two of {column} differ in rank")
@@ -105,8 +112,9 @@ def _ranks(value: Any) -> list[float] | None:
     if isinstance(value, str):  # a list in a CSV
         with contextlib.suppress(ValueError):
             value = json.loads(value)
-    numbers = isinstance(value, list) and all(isinstance(rank, int | float) for rank in value)
-    return value if numbers else None
+    if not isinstance(value, list) or any(isinstance(rank, bool) for rank in value):
+        return None
+    return value if all(isinstance(rank, int | float) and math.isfinite(rank) for rank in value) else None
 
 
 def _likelier(first: float) -> Winner:

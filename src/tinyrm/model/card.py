@@ -37,6 +37,11 @@ def model_card(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
         lines += ["", "## Validation (held-out prompts of the training sources)", "", *_table(metrics["validation"])]
     if "data" in metrics:
         lines += ["", "## Data", "", *_sources(metrics["data"])]
+    if "average_of" in metrics:
+        lines += [
+            "",
+            f"The weights are the mean of those of {len(metrics['average_of'])} runs, which differ in their seed.",
+        ]
     if "training" in metrics:
         lines += ["", "## Training", "", *(f"- {key}: {_plain(value)}" for key, value in metrics["training"].items())]
     return "\n".join([*lines, ""])

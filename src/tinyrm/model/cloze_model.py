@@ -70,14 +70,11 @@ class Branch(nn.Module):
                 pooled = layout.mean(self.hidden(hidden, layout))
             else:
                 pooled = self._at_slots(hidden, layout.at_first())
-            scores: Tensor = self.classifier(self._family.final(pooled).float())
-            return scores
+            return _products(self._family.final(pooled), self.classifier.weight, self.classifier.bias)
         weight, bias = self._family.decoder()
-        # Two rows of the decoder instead of its tens of thousands: the other words are no answers. In float32
-        # (products autocast leaves alone), since a reward is the small difference of two large logits.
-        answered = self._family.transform(self._at_slots(hidden, layout)).float()[:, None, :]
-        logits: Tensor = (answered * weight[self.word_ids].float()).sum(dim=-1) + bias[self.word_ids].float()
-        return logits
+        # Two rows of the decoder instead of its tens of thousands: the other words are no answers.
+        answered = self._family.transform(self._at_slots(hidden, layout))
+        return _products(answered, weight[self.word_ids], bias[self.word_ids])
 
     def _at_slots(self, hidden: Tensor, layout: Layout) -> Tensor:
         if self.first == self.last:
@@ -86,6 +83,13 @@ class Branch(nn.Module):
         for index in range(self.first, self.last - 1):
             hidden = self._family.run(index, hidden, context)
         return self._family.run_at(self.last - 1, hidden, context)
+
+
+def _products(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """states [clozes, width], weight [words, width] -> [clozes, words], in float32 (sums that autocast leaves alone):
+    a reward is the small difference of two large logits."""
+    logits: Tensor = (states.float()[:, None, :] * weight.float()).sum(dim=-1) + bias.float()
+    return logits
 
 
 class ClozeModel(nn.Module):

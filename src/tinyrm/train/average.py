@@ -6,22 +6,24 @@ their seed lie in one valley, so that the mean of their weights is a model, and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..config import load_recipe
+from ..config import Recipe, flat, load_recipe
 from ..data import load_mixture
 from ..errors import UserError
 from ..model.base import hub_name, load_cloze_model
-from ..model.checkpoint import Checkpoint, Manifest, open_checkpoint
+from ..model.checkpoint import METRICS, Checkpoint, open_checkpoint
 from ..model.saving import save_checkpoint
 from .batches import Feed
 from .examples import encode
-from .folder import RECIPE, write_recipe
+from .folder import RECIPE, deciding, write_recipe
 from .materials import Watcher
 from .validation import HeldOut, summary
 
@@ -33,25 +35,31 @@ def average(runs: Sequence[Path], target: Path, watcher: Watcher) -> dict[str, A
         Its held-out metrics, as `validation_metrics` gives them.
 
     Raises:
-        UserError: fewer than two runs, runs of different shape or data, or `target` is taken.
+        UserError: fewer than two runs, runs of different recipes or of data that has changed, or `target` is taken.
     """
     if len(runs) < 2:
         raise UserError("an average wants two runs or more")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already: choose another folder or delete it")
     checkpoints = [open_checkpoint(run) for run in runs]
-    recipes = [load_recipe(str(run / RECIPE)) for run in runs]
-    for run, checkpoint, recipe in zip(runs, checkpoints, recipes, strict=True):
-        if _shape(checkpoint.manifest) != _shape(checkpoints[0].manifest) or recipe.data != recipes[0].data:
-            raise UserError(f"{run} is no run of the same recipe as {runs[0]}: their templates, heads or data differ")
-    recipe, first = recipes[0], checkpoints[0]
+    recipes = [load_recipe(run / RECIPE) for run in runs]
+    for run, recipe in zip(runs, recipes, strict=True):
+        if differing := _differing(recipe, recipes[0]):
+            raise UserError(
+                f"{run} differs from {runs[0]} in {', '.join(differing)}: only runs of one recipe average well"
+            )
+    recipe = _named(recipes, target)
+    mixture = load_mixture(recipe.data, recipe.data_seed, watcher.notice)
+    for run in runs:
+        told = json.loads((run / METRICS).read_text("utf-8"))["data"]
+        if any(told[key] != mixture.facts[key] for key in ("train", "held_out", "sources")):
+            raise UserError(f"the rows are no longer those of {run}: what it held out cannot be told")
+    first = checkpoints[0]
     model = load_cloze_model(first)
     model.load_state_dict(_mean(checkpoints))
-    mixture = load_mixture(recipe.data, recipe.data_seed, watcher.notice)
     ((kind, writer),) = first.writers().items()
-    held_out = HeldOut(
-        mixture.held_out, Feed(encode(mixture.held_out, writer, general=1.0), model.packs, writer.encoder.pad), kind
-    )
+    examples = encode(mixture.held_out, writer, general=1.0)
+    held_out = HeldOut(mixture.held_out, Feed(examples, model.packs, writer.encoder.pad), kind)
     found = held_out.judge(model, 0, recipe.train.tokens_per_batch, torch.device("cpu"))
     watcher.notice(summary(found))
     metrics = {
@@ -62,9 +70,22 @@ def average(runs: Sequence[Path], target: Path, watcher: Watcher) -> dict[str, A
         "validation": held_out.best,
     }
     calibration = {kind: held_out.calibration}
-    save_checkpoint(target, model, {kind: writer}, name=recipe.name, calibration=calibration, metrics=metrics)
+    target.mkdir(parents=True, exist_ok=True)
     write_recipe(target / RECIPE, recipe)
+    save_checkpoint(target, model, {kind: writer}, name=recipe.name, calibration=calibration, metrics=metrics)
     return found
+
+
+def _differing(recipe: Recipe, other: Recipe) -> list[str]:
+    """What may not differ: all that decides a model but the seed of the run."""
+    one, two = (flat(deciding(each)) | {"data.seed": each.data_seed} for each in (recipe, other))
+    return sorted(key for key in {*one, *two} - {"seed"} if one.get(key) != two.get(key))
+
+
+def _named(recipes: Sequence[Recipe], target: Path) -> Recipe:
+    """The recipe, with the name that all runs have, or that of the folder."""
+    names = {recipe.name for recipe in recipes}
+    return replace(recipes[0], name=names.pop() if len(names) == 1 else target.name, output=str(target))
 
 
 def _mean(checkpoints: Sequence[Checkpoint]) -> dict[str, Tensor]:
@@ -76,8 +97,3 @@ def _mean(checkpoints: Sequence[Checkpoint]) -> dict[str, Tensor]:
         name: tensor / len(checkpoints) if tensor.is_floating_point() else tensor // len(checkpoints)
         for name, tensor in total.items()
     }
-
-
-def _shape(manifest: Manifest) -> tuple[Any, ...]:
-    """What must be equal for two models' weights to mean the same."""
-    return manifest.templates, manifest.word_ids, manifest.special, manifest.head

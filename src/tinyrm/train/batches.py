@@ -12,6 +12,9 @@ from torch import Tensor
 from ..model.layout import Layout, lay_out
 from .examples import Examples
 
+TOGETHER = 4
+"""A batch holds at least so many runs of examples that share clozes."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -81,27 +84,40 @@ class Feed:
         clozes = self.examples.clozes(indices).reshape(lengths.shape)
         order = np.arange(len(indices)) if self.packs else np.argsort(-lengths.max(axis=1, initial=0), kind="stable")
         pieces: list[list[int]] = []
-        read: dict[int, int] = {}  # by the last piece, with what each takes
-        longest = 0
+        read: set[int] = set()  # by the last piece
+        room = longest = 0
         for place in order.tolist():
             own = dict(zip(clozes[place].tolist(), lengths[place].tolist(), strict=True))
-            if not self.packs:  # rows are as long as the piece's first
-                own = dict.fromkeys(own, longest)
-            if not pieces or sum((read | own).values()) > tokens:
+            new = [length for cloze, length in own.items() if cloze not in read]
+            takes = sum(new) if self.packs else len(new) * longest  # rows are as long as the piece's first
+            if not pieces or takes > room:
                 pieces.append([])
-                longest = int(lengths[place].max())
-                read = {}
-                own = own if self.packs else dict.fromkeys(own, longest)
+                read, room, longest = set(), tokens, max(own.values())
+                takes = sum(own.values()) if self.packs else len(own) * longest
             pieces[-1].append(indices[place])
-            read |= own
+            read |= own.keys()
+            room -= takes
         return [np.asarray(piece) for piece in pieces]
 
 
 def shuffled_batches(families: np.ndarray, size: int, seed: int) -> Iterator[np.ndarray]:
-    """One epoch of index batches; every example stands in exactly one, beside those of its family [n]."""
+    """One epoch of index batches; every example stands in exactly one, beside others of its family [n].
+
+    At most a quarter of a batch comes together, so that no batch is one prompt's.
+    """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(families))
-    place = rng.permutation(families.max(initial=0) + 1)[families]
-    order = order[np.argsort(place[order], kind="stable")]
+    order = order[np.argsort(families[order], kind="stable")]
+    _, begins, counts = np.unique(families[order], return_index=True, return_counts=True)
+    within = np.arange(len(order)) - np.repeat(begins, counts)
+    runs = np.cumsum(within % max(1, size // TOGETHER) == 0) - 1
+    place = rng.permutation(len(order))[runs]
+    order = order[np.argsort(place, kind="stable")]
     for start in range(0, len(order), size):
         yield order[start : start + size]
+
+
+def share(indices: np.ndarray, rank: int, processes: int) -> np.ndarray:
+    """One process's share of a batch, in one piece, so that what shares clozes stays together."""
+    mine: np.ndarray = np.array_split(indices, processes)[rank]
+    return mine

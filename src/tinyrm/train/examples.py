@@ -60,7 +60,10 @@ class Examples:
         """For each cloze the first that is equal to it [per n]: a response may stand in several pairs of a prompt."""
         known: dict[tuple[int, bytes], int] = {}
         spans = zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), self.slots.tolist(), strict=True)
-        keys = ((slot, self.ids[start:end].tobytes()) for start, end, slot in spans)
+        keys = (
+            (slot, hashlib.blake2b(self.ids[start:end].tobytes(), digest_size=16).digest())
+            for start, end, slot in spans
+        )
         return np.asarray([known.setdefault(key, place) for place, key in enumerate(keys)], dtype=np.int64)
 
     @cached_property

@@ -138,7 +138,7 @@ class RunFolder:
     ) -> None:
         if not self._writes:
             return
-        facts = {"recipe": _deciding(self._recipe), "data": self._data, "fitted": asdict(fitted), "best": dict(best)}
+        facts = {"recipe": deciding(self._recipe), "data": self._data, "fitted": asdict(fitted), "best": dict(best)}
         with self._saving(f"the state of step {fitted.steps}"):
             write_state(
                 self.path / RESUME / STATE, {**tensors, "best_logits": torch.from_numpy(np.array(logits))}, facts
@@ -186,7 +186,7 @@ class RunFolder:
 
     def _differing(self, saved: Saved) -> list[str]:
         """What of this run is not as in the saved one."""
-        there, here = flat(saved.facts["recipe"]), flat(_deciding(self._recipe))
+        there, here = flat(saved.facts["recipe"]), flat(deciding(self._recipe))
         differing = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
         return differing or (["the rows themselves"] if saved.facts["data"] != self._data else [])
 
@@ -223,7 +223,7 @@ def _without_none(value: Any) -> Any:
     return [_without_none(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def _deciding(recipe: Recipe) -> dict[str, Any]:
+def deciding(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe decides the weights, as JSON gives it back."""
     values: dict[str, Any] = json.loads(json.dumps(_without_none(asdict(recipe))))
     for key in UNDECIDING:

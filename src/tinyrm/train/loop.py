@@ -16,7 +16,7 @@ from torch import Tensor
 from ..config import TrainConfig
 from ..errors import UserError
 from ..model.cloze_model import ClozeModel
-from .batches import Batch, Feed, shuffled_batches
+from .batches import Batch, Feed, share, shuffled_batches
 from .objectives import objective_of
 from .optimiser import build_optimiser, learning_rate
 from .state import restore, snapshot
@@ -56,9 +56,13 @@ class Keeping:
     tensors: dict[str, Tensor] | None
 
 
-def odds_of(model: Callable[..., Tensor], batch: Batch) -> Tensor:
-    """logit(word 0) - logit(word 1) at the slots of a batch's clozes [n, clozes of each]."""
-    logits = model(batch.ids, batch.layout, batch.below)
+def odds_of(model: Callable[..., Tensor], batch: Batch, half: bool = False) -> Tensor:
+    """logit(word 0) - logit(word 1) at the slots of a batch's clozes [n, clozes of each], in float32.
+
+    half: multiply in bfloat16.
+    """
+    with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=half):
+        logits = model(batch.ids, batch.layout, batch.below).float()
     odds: Tensor = (logits[:, 0] - logits[:, 1])[batch.which]
     return odds
 
@@ -79,7 +83,7 @@ def fit(
     """Trains in place; `validate(model, step)` is called `config.evaluations` times, last at the end.
 
     Every process takes its share of each batch; the mean loss over all of it is what they descend.
-    half: what learns is multiplied in bfloat16.
+    half: multiply in bfloat16.
 
     Raises:
         UserError: the loss is no longer a number.
@@ -133,11 +137,11 @@ def _descend(
     model: Any, feed: Feed, indices: np.ndarray, objective: Any, config: TrainConfig, accelerator: Any, half: bool
 ) -> tuple[float, int]:
     """Adds the gradients of this process's share of a batch, piece by piece; its part of the loss, and its tokens."""
-    mine = indices[accelerator.process_index :: accelerator.num_processes]
+    mine = share(indices, accelerator.process_index, accelerator.num_processes)
     # Where the batch is smaller than the number of processes, the idle ones still take part, with no weight.
     pieces = feed.pieces(mine if len(mine) else indices[:1], config.tokens_per_batch)
     if accelerator.distributed_type == "FSDP":  # every forward gathers the shards: all need equally many
-        shares = (indices[rank :: accelerator.num_processes] for rank in range(accelerator.num_processes))
+        shares = (share(indices, rank, accelerator.num_processes) for rank in range(accelerator.num_processes))
         rounds = max(len(feed.pieces(each, config.tokens_per_batch)) for each in shares if len(each))
         pieces += [indices[:0]] * (rounds - len(pieces))
     loss_so_far, tokens = 0.0, 0
@@ -146,8 +150,7 @@ def _descend(
         batch = feed.batch(piece if len(piece) else indices[:1]).to(accelerator.device)
         last = number == len(pieces) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
-                odds = odds_of(model, batch).float()
+            odds = odds_of(model, batch, half)
             loss = weight * objective(odds, batch.target, config.margin * batch.margin).sum() / len(indices)
             # Processes average their gradients, and the loss is a sum over them.
             accelerator.backward(loss * accelerator.num_processes)
@@ -168,9 +171,11 @@ def _batches(families: np.ndarray, size: int, seed: int, steps: int) -> Iterator
 
 
 @torch.no_grad()
-def judge(model: Callable[..., Tensor], feed: Feed, tokens: int, device: torch.device) -> np.ndarray:
+def judge(
+    model: Callable[..., Tensor], feed: Feed, tokens: int, device: torch.device, half: bool = False
+) -> np.ndarray:
     """The odds [n, clozes of each] of every example's clozes, in the order of the examples."""
     odds = np.empty((len(feed.examples), feed.examples.per), dtype=np.float64)
     for piece in feed.pieces(np.arange(len(feed.examples)), tokens):
-        odds[piece] = odds_of(model, feed.batch(piece).to(device)).float().cpu().numpy()
+        odds[piece] = odds_of(model, feed.batch(piece).to(device), half).cpu().numpy()
     return odds

@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 
 
-def in_bfloat16(wanted: Literal["auto", "float32", "bfloat16"]) -> bool:
+def in_bfloat16(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
     """Whether products are to be in bfloat16: on a GPU unless float32 is wanted, on a CPU only where it can."""
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         return wanted != "float32"
-    return wanted == "bfloat16" and _cpu_has_bfloat16()
+    return wanted == "bfloat16" and device.type == "cpu" and _cpu_has_bfloat16()
 
 
 def _cpu_has_bfloat16() -> bool:

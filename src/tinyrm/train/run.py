@@ -74,13 +74,12 @@ def train(
     objective_of(recipe.prompt.template, recipe.train)
     trackers = Trackers(recipe, keeps=keep)
     set_seed(recipe.seed)
-    half = in_bfloat16(recipe.train.precision)
-    # A CPU's autocast stands around training alone: there a model is judged, and used, in float32.
-    accelerator = Accelerator(mixed_precision="bf16" if half and torch.cuda.is_available() else "no")
+    accelerator = Accelerator(mixed_precision="no")  # `half` is what decides, and may differ between trials
     device = accelerator.device
+    half = in_bfloat16(recipe.train.precision, device)
     watcher = watcher if accelerator.is_main_process else Silent()
     if recipe.train.precision == "bfloat16" and not half:
-        watcher.notice("this CPU has no instructions for bfloat16: float32 it is")
+        watcher.notice("this machine has no AVX-512 or AMX instructions for bfloat16: float32 it is")
     folder = RunFolder(recipe, keeps=keep, writes=keep and accelerator.is_main_process, overwrite=overwrite)
 
     materials = materials or Materials()
@@ -130,7 +129,8 @@ def train(
             folder.log(step)
 
         def validate(wrapped: Any, step: int) -> dict[str, Any]:
-            found = held_out.judge(wrapped, step, recipe.train.tokens_per_batch, device)
+            # As the model is judged with later: on a CPU in float32.
+            found = held_out.judge(wrapped, step, recipe.train.tokens_per_batch, device, half and device.type == "cuda")
             watcher.notice(f"step {step}: {summary(found)}")
             trackers.log({"held_out": found}, step)
             if held_out.best["step"] == step:

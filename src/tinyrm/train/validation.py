@@ -34,9 +34,11 @@ class HeldOut:
         self.logits = np.zeros(0)
         self.calibration = Calibration()
 
-    def judge(self, model: Callable[..., Tensor], step: int, tokens: int, device: torch.device) -> dict[str, Any]:
+    def judge(
+        self, model: Callable[..., Tensor], step: int, tokens: int, device: torch.device, half: bool = False
+    ) -> dict[str, Any]:
         """The metrics of a step; if it is the best so far, `best["step"]` is that step now."""
-        odds = judge(model, self._feed, tokens, device)
+        odds = judge(model, self._feed, tokens, device, half)
         logits = preference_logit(odds, self._kind)
         found = validation_metrics(logits, self.rows)
         if (found["score"], -found["log_loss"]) > (self.best["score"], -self.best["log_loss"]):
