@@ -88,6 +88,23 @@ def test_the_same_recipe_gives_the_same_weights(recipe, notes, tmp_path):
     assert (one / WEIGHTS).read_bytes() == (two / WEIGHTS).read_bytes() != (other / WEIGHTS).read_bytes()
 
 
+@pytest.mark.parametrize("head", ["cloze", "mean"])
+def test_training_goes_on_from_a_checkpoint_with_its_head(recipe, notes, tmp_path, head):
+    usual = (f"model.head={head}", "train.evaluations=1")
+    one = train(recipe(*usual, "train.epochs=3", f"output={tmp_path / 'one'}"), notes)
+    still = train(
+        recipe(
+            *usual, "train.lr=1e-12", "train.weight_decay=0", f"model.base={one.folder}", f"output={tmp_path / 'two'}"
+        ),
+        notes,
+    )
+    assert one.best["log_loss"] < 0.5
+    np.testing.assert_allclose(still.logits, one.logits, atol=1e-4)
+    if head == "mean":
+        other = recipe("model.head=cls", f"model.base={one.folder}", f"output={tmp_path / 'three'}")
+        assert train(other, notes).best["pairs"] == one.best["pairs"]
+
+
 def test_a_fresh_head_is_warmed_up(recipe, notes, headless_folder):
     folder = train(
         recipe(

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..prompt import SpecialTokens, TextEncoder
-from .checkpoint import CLASSIFIER, Checkpoint
+from .checkpoint import CLASSIFIER, MANIFEST, Checkpoint, open_checkpoint
 from .cloze_model import ClozeModel
 from .families import FAMILIES, family_of
 
@@ -105,11 +105,28 @@ def load_cloze_model(checkpoint: Checkpoint) -> ClozeModel:
         raise UserError(f"{checkpoint.folder} lacks the weights {', '.join(sorted(missing)[:3])}")
     model = ClozeModel(masked_lm, checkpoint.manifest.all_word_ids(), head=checkpoint.manifest.head)
     if model.branch.classifier is not None:
-        try:
-            model.branch.classifier.load_state_dict(load_file(checkpoint.folder / CLASSIFIER))
-        except (OSError, RuntimeError, SafetensorError) as problem:
-            raise UserError(f"{checkpoint.folder / CLASSIFIER} is damaged: {str(problem).splitlines()[0]}") from None
+        _load_classifier(model.branch.classifier, checkpoint)
     return model.eval()
+
+
+def adopt_head(model: ClozeModel, name: str) -> None:
+    """Takes over the classifier of a checkpoint of ours that training goes on from, if its head is of the same kind.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    classifier = model.branch.classifier
+    if classifier is not None and (Path(name) / MANIFEST).is_file():
+        checkpoint = open_checkpoint(Path(name))
+        if checkpoint.manifest.head == model.branch.head:
+            _load_classifier(classifier, checkpoint)
+
+
+def _load_classifier(classifier: nn.Linear, checkpoint: Checkpoint) -> None:
+    try:
+        classifier.load_state_dict(load_file(checkpoint.folder / CLASSIFIER))
+    except (OSError, RuntimeError, SafetensorError) as problem:
+        raise UserError(f"{checkpoint.folder / CLASSIFIER} is damaged: {str(problem).splitlines()[0]}") from None
 
 
 def hub_name(name: str) -> str:

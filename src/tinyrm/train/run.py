@@ -14,7 +14,7 @@ import torch
 from ..config import Recipe
 from ..errors import require
 from ..model.adapters import add_adapters
-from ..model.base import hub_name
+from ..model.base import adopt_head, hub_name
 from ..model.cloze_model import ClozeModel
 from ..model.prefix_cache import cached_prefix
 from ..types import Preference
@@ -88,6 +88,7 @@ def train(
     watcher.notice(f"{len(mixture.train):,} preferences to train on, {len(mixture.held_out):,} held out")
     writer, examples, held_out_examples = materials.examples(recipe, base, watcher)
     model = ClozeModel(base.masked_lm, writer.word_ids, recipe.model.frozen, recipe.model.head).to(device)
+    adopt_head(model, recipe.model.base)
     add_adapters(model, recipe.model.adapter)
     facts: dict[str, Any] = {
         "name": recipe.name,
