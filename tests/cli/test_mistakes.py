@@ -18,7 +18,7 @@ COMPARE = ("compare", "--prompt", "a?", "--a", "yes", "--b", "no")
     ("arguments", "said"),
     [
         (["comapre"], "no such command: 'comapre'; did you mean 'compare'?"),
-        (["xyzzy"], "known: ablate, compare, eval, export, rank, report, score, serve, sweep, train"),
+        (["xyzzy"], "known: ablate, average, compare, eval, export, rank, report, score, serve, sweep, train"),
         ([*COMPARE, "--modle", "m"], "--model"),
         (["--verbose", "compare"], "--verbose"),
         (["compare", "--a", "yes", "--b", "no"], "--prompt"),
@@ -27,6 +27,9 @@ COMPARE = ("compare", "--prompt", "a?", "--a", "yes", "--b", "no")
         (["rank", "--prompt", "a?", "--from", "/none/such.txt"], "/none/such.txt"),
         (["score"], "IN"),
         (["export", "somewhere"], "-o"),
+        (["average", "one", "two"], "-o"),
+        (["average", "one", "-o", "out"], "an average wants two runs or more"),
+        (["average", "one", "two", "-o", "out"], "no model at one"),
         ([*COMPARE, "--model", "no model"], "no model at no model"),
         ([*COMPARE, "--model", "nobody/nothing"], "nobody/nothing"),
         (["export", "no model", "-o", "out"], "no model at no model"),

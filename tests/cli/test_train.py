@@ -53,6 +53,16 @@ def test_train_then_export_then_judge(cli, mistake, recipe_file, tmp_path):
     assert "holds no model.safetensors" in mistake("export", exported, "-o", tmp_path / "again")
 
 
+def test_runs_of_two_seeds_are_averaged(cli, recipe_file, tmp_path):
+    for seed in (1, 2):
+        assert cli("train", recipe_file, "data.seed=17", f"seed={seed}", f"output={tmp_path / str(seed)}").code == 0
+    done = cli("average", tmp_path / "1", tmp_path / "2", "-o", tmp_path / "mean")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'mean'}\n")
+    assert "held-out accuracy" in done.err
+    assert json.loads((tmp_path / "mean" / "metrics.json").read_text("utf-8"))["average_of"]
+    assert "mean of those of 2 runs" in (tmp_path / "mean" / "README.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
