@@ -70,7 +70,11 @@ class Branch(nn.Module):
                 pooled = layout.mean(self.hidden(hidden, layout))
             else:
                 pooled = self._at_slots(hidden, layout.at_first())
-            return _products(self._family.final(pooled), self.classifier.weight, self.classifier.bias)
+            pooled = self._family.final(pooled).float()
+            if torch.is_autocast_enabled(pooled.device.type):  # which would round the layer's outcome
+                return _products(pooled, self.classifier.weight, self.classifier.bias)
+            scores: Tensor = self.classifier(pooled)  # in a graph one product: OpenVINO gets ours wrong in batches
+            return scores
         weight, bias = self._family.decoder()
         # Two rows of the decoder instead of its tens of thousands: the other words are no answers.
         answered = self._family.transform(self._at_slots(hidden, layout))

@@ -86,7 +86,8 @@ def suggest(trial: BaseTrial, space: Iterable[Axis], recipe: Recipe) -> Recipe:
 
 def recipe_with(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe with values of a space at dotted keys."""
-    values = {key: None if value == UNSET else value for key, value in values.items()}
+    plain = {key: float(value) if isinstance(value, float) else value for key, value in values.items()}  # numpy's too
+    values = {key: None if value == UNSET else value for key, value in plain.items()}
     alpha = values.get(ALPHA)
     if isinstance(alpha, str) and (times := TIMES.fullmatch(alpha)):
         values[ALPHA] = float(times[1]) * values.get(RANK, recipe.model.adapter.rank)
