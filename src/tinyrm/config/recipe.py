@@ -175,7 +175,7 @@ class TrainConfig:
     checkpoint_minutes: float = 5.0
     """How often the state of the run is saved, beside every evaluation; a run that was killed goes on from it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the products: `auto` is bfloat16 on a GPU and float32 on a CPU. bfloat16 is 1.6 times as fast on a
+    """Arithmetic of the products: `auto` is bfloat16 on a GPU and float32 on a CPU. bfloat16 is faster on a
     CPU with instructions for it (`avx512_bf16`, `amx_bf16`); on one without them float32 is used all the same."""
     trackers: tuple[str, ...] = ()
     """Trackers of Accelerate that see every step and evaluation, such as tensorboard, wandb or trackio."""
