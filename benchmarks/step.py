@@ -70,7 +70,7 @@ def main(rounds: int) -> None:
     given = batch()
     rows, inner, columns = PRODUCT
     left, right = torch.randn(rows, inner), torch.randn(inner, columns)
-    halves = ["dora" + HALF, "full" + HALF] if in_bfloat16("bfloat16") else []
+    halves = ["dora" + HALF, "full" + HALF] if in_bfloat16("bfloat16", torch.device("cpu")) else []
     steps = {name: stepper(name, given) for name in ("lora", "dora", "full", *halves, "peft lora", "peft dora")}
     steps["product"] = lambda: torch.mm(left, right)
     with FlopCounterMode(display=False) as counter:
