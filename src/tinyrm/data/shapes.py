@@ -82,7 +82,7 @@ def to_preferences(
     """All comparisons that a row holds: one (`to_preference`), or, where a list of responses comes with their `ranks`
     (1 is the best, equal ranks say nothing), each of two that differ in rank.
 
-    keep_equal: also a pair of equal or empty responses.
+    keep_equal: also a lone pair of equal or empty responses.
 
     Raises:
         BadRow: see `to_preference`; or the ranks do not fit the responses, or say nothing.
