@@ -1,6 +1,6 @@
 """What storing weights as int8 costs: decisions changed and accuracy lost against float32, into stored_weights.csv.
 
-python benchmarks/stored_weights.py CHECKPOINT FILE_OF_PREFERENCES
+python benchmarks/stored_weights.py CHECKPOINT FILE_OF_PREFERENCES...
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tinyrm.data import load_preferences
 from tinyrm.export.onnx import export_onnx
 
 
-def main(checkpoint: str, file: str) -> None:
-    preferences = [p for p in load_preferences(file).preferences if not p.tie]
+def main(checkpoint: str, *files: str) -> None:
+    preferences = [p for file in files for p in load_preferences(file).preferences if not p.tie]
     pairs = [(p.prompt, p.chosen, p.rejected) for p in preferences]
     logits, rows = {}, []
     with tempfile.TemporaryDirectory() as folder:

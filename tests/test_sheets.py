@@ -11,7 +11,7 @@ from tinyrm.data.leaks import shipped_fingerprints
 from tinyrm.data.split import prompt_key
 
 SHEETS = Path(__file__).parent.parent / "recipes" / "tinyrm-mini"
-KINDS = {path.name.removesuffix(".jsonl.gz") for path in SHEETS.glob("*.gz") if "-check" not in path.name}
+KINDS = {path.name.removesuffix(".jsonl.gz") for path in SHEETS.glob("*.jsonl.gz") if "-check" not in path.name}
 
 
 def rows(name):

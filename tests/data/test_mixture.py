@@ -91,6 +91,18 @@ def test_rows_are_drawn_with_the_seed(root):
     assert {row.prompt for row in drawn[0].train} != {row.prompt for row in drawn[2].train}
 
 
+def test_only_the_rows_that_are_named_are_kept(root):
+    rows = write(root, "named.jsonl", 9, source="named")
+    (root / "named.jsonl").write_text("".join(json.dumps({**row, "id": n}) + "\n" for n, row in enumerate(rows)))
+    (root / "sound.csv").write_text("id\n7\n2\n4\nelsewhere\n")
+    mixture = mix(root, Source("named.jsonl", keep="sound.csv"))
+    assert {row.id for row in mixture.train + mixture.held_out} == {"2", "4", "7"}
+    assert len(mix(root, Source("named.jsonl", keep="sound.csv", rows=2)).train) <= 2
+    for keep, wrong in (("missing.csv", "missing.csv"), ("bare.jsonl", "names no row of named.jsonl")):
+        with pytest.raises(UserError, match=wrong):
+            mix(root, Source("named.jsonl", keep=keep))
+
+
 def test_facts_and_notices(root):
     with (root / "bare.jsonl").open("a") as file:
         file.write('{"prompt": "bare.jsonl 3?", "chosen": "long  one", "rejected": "short"}\n{"prompt": 1}\n')

@@ -18,6 +18,9 @@ class Source:
     """Split of a data set on the Hub or of a folder; files that name no split always count."""
     rows: int | None = None
     """At most so many pairs, drawn at random with the recipe's seed; all if unset."""
+    keep: str | None = None
+    """A file of rows with an `id` (JSONL, CSV, Parquet): only preferences whose own `id` stands in it count, so that
+    what a second look at noisy labels found sound is named without a copy of it. Found as `path` is."""
     domain: str | None = None
     """Domain of every row; if unset, the row's own `domain` column, or `data.domains`."""
     winner: str | None = None

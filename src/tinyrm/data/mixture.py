@@ -16,7 +16,7 @@ from ..types import Preference
 from .leaks import Fingerprints, read_prompts, shipped_fingerprints
 from .load import load_preferences
 from .made import make
-from .rows import is_hub_name
+from .rows import is_hub_name, read_rows
 from .split import deduplicate, split_by_prompt
 
 
@@ -92,6 +92,8 @@ def _read(
         )
         read, bad = read + loaded.rows, bad + len(loaded.bad)
         rows = [_placed(preference, source, config) for preference in loaded.preferences]
+        if source.keep is not None:
+            rows = _kept(rows, source, _located(source.keep, config.root))
         domains.update(row.domain or "none" for row in rows)
         unplaced.update(row.source or "" for row in rows if row.domain is None)
         if config.only is not None:
@@ -107,6 +109,19 @@ def _read(
     if domains and not preferences:
         raise UserError(f"data.only = {config.only!r} leaves no row; domains found: {', '.join(sorted(domains))}")
     return preferences, read, bad
+
+
+def _kept(rows: list[Preference], source: Source, path: str) -> list[Preference]:
+    """Those whose ids the rows at `path` name.
+
+    Raises:
+        UserError: it cannot be read, or names none of them.
+    """
+    wanted = {str(row.value["id"]) for row in read_rows(path) if row.value and "id" in row.value}
+    kept = [row for row in rows if row.id in wanted]
+    if rows and not kept:
+        raise UserError(f"{path} (keep) names no row of {source.path}: it needs a column `id` with ids of these rows")
+    return kept
 
 
 def _located(path: str, root: str) -> str:
