@@ -114,3 +114,11 @@ def test_candidates_of_a_jsonl_are_its_strings(cli, mistake, checkpoint, tmp_pat
     assert "candidates.jsonl:1: a candidate is a JSON string" in mistake(
         "rank", "--prompt", "a?", "--from", file, "--model", checkpoint
     )
+    file.write_text('"yes"\n"no\n', "utf-8")
+    assert "candidates.jsonl:2: not JSON: Invalid control character at column 4" in mistake(
+        "rank", "--prompt", "a?", "--from", file, "--model", checkpoint
+    )
+    rows = file.rename(tmp_path / "candidates.csv")
+    assert "`tinyrm score` judges files of rows" in mistake(
+        "rank", "--prompt", "a?", "--from", rows, "--model", checkpoint
+    )

@@ -103,7 +103,7 @@ def test_output_is_utf8_whatever_the_locale(checkpoint, tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a?", "response": "שלום 🙂"}\n', "utf-8")
     narrow = {**os.environ, "PYTHONIOENCODING": "ascii"}
     scored = tinyrm_process("score", tmp_path / "rows.jsonl", "--model", checkpoint, env=narrow)
-    assert (scored.returncode, scored.stderr) == (0, b"1 rows judged by random-bert\n")
+    assert (scored.returncode, scored.stderr) == (0, b"1 row judged by random-bert\n")
     assert "שלום 🙂" in scored.stdout.decode("utf-8")
     ranked = tinyrm_process("rank", "--prompt", "a?", "שלום 🙂", "--model", checkpoint, env=narrow)
     assert (ranked.returncode, ranked.stderr) == (0, b"")

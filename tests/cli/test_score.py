@@ -98,7 +98,7 @@ def test_every_third_line_of_garbage_costs_no_good_row(cli, checkpoint, rows_fil
     assert [i for i, row in enumerate(judged) if "error" in row["tinyrm"]] == list(range(2, 600, 3))
     assert "judging: 512 of 600" in done.err
     assert done.err.splitlines()[-1].startswith(
-        "600 rows judged by random-bert, but not 200 of them (see tinyrm.error), the first at rows.jsonl:3:"
+        "400 of 600 rows judged by random-bert, 200 could not be: see tinyrm.error, the first at rows.jsonl:3:"
     )
 
 

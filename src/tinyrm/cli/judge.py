@@ -67,7 +67,8 @@ def compare(
     "--from",
     "file",
     type=click.File("r", encoding="utf-8-sig", errors="replace"),
-    help="Candidates, one a line, or a .jsonl of strings or of objects with a `response`; - for stdin.",
+    help="Candidates, one a line (blank ones do not count), or a .jsonl of strings or of objects with a `response`;"
+    " - for stdin.",
 )
 @click.argument("candidates", nargs=-1)
 @click.option("--full", is_flag=True, help="A model that only compares pairs compares every pair of a long list too.")
@@ -116,7 +117,11 @@ def rank(
 
 def _lines(file: Any) -> Iterator[str]:
     """The candidates of a file: a line each, as it stands or, in a .jsonl, as the JSON it is."""
+    from ..data.rows import json_fault
+
     name = str(getattr(file, "name", ""))  # standard input may have none
+    if name.endswith((".parquet", ".csv", ".tsv", ".json", ".gz")):
+        raise UserError(f"{name} is no list of candidates, one a line, nor .jsonl: `tinyrm score` judges files of rows")
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
@@ -126,7 +131,7 @@ def _lines(file: Any) -> Iterator[str]:
         try:
             found = json.loads(line)
         except ValueError as problem:
-            raise UserError(f"{name}:{number}: not JSON: {problem}") from None
+            raise UserError(f"{name}:{number}: not JSON: {json_fault(problem)}") from None
         text = found.get("response") if isinstance(found, dict) else found
         if not isinstance(text, str):
             raise UserError(

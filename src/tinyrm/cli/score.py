@@ -116,5 +116,9 @@ def _cluster(
 def _tell(scored: Scored, judge: Judge, field: str, console: Console) -> None:
     if scored.broken:
         raise UserError(f"{scored.broken[0]}; {scored.rows - scored.bad:,} rows were judged")
-    errors = f", but not {scored.bad:,} of them (see {field}.error), the first at {scored.first_bad}"
-    console.notice(f"{scored.rows:,} rows judged by {judge.manifest.name}{errors if scored.bad else ''}")
+    name, rows = judge.manifest.name, f"{scored.rows:,} row{'' if scored.rows == 1 else 's'}"
+    if scored.bad:
+        where = f"see {field}.error, the first at {scored.first_bad}"
+        console.notice(f"{scored.rows - scored.bad:,} of {rows} judged by {name}, {scored.bad:,} could not be: {where}")
+    else:
+        console.notice(f"{rows} judged by {name}")

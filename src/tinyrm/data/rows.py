@@ -163,8 +163,15 @@ def _parsed(text: str, where: str) -> RawRow:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as problem:
-        return RawRow(where, None, f"not JSON: {problem}")
+        return RawRow(where, None, f"not JSON: {json_fault(problem)}")
     return _row(value, where, "\\u" in text)
+
+
+def json_fault(problem: Exception) -> str:
+    """What is wrong with a line of JSON, and where in it; its `line 1` would contradict the file's line."""
+    if isinstance(problem, json.JSONDecodeError) and problem.lineno == 1:
+        return f"{problem.msg.removesuffix(' at')} at column {problem.colno}"
+    return str(problem)
 
 
 def _row(value: Any, where: str, suspect: bool) -> RawRow:
