@@ -112,6 +112,7 @@ def test_a_worker_that_is_killed_comes_back_and_no_answer_is_wrong(process, expo
     assert counted >= len(load.answers)
     children = psutil.Process(server.process.pid).children(recursive=True)
     assert server.stop() == 0
+    psutil.wait_procs(children, timeout=10)  # multiprocessing's own helper ends a moment after its parent
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
