@@ -117,8 +117,6 @@ def rank(
 
 def _lines(file: Any) -> Iterator[str]:
     """The candidates of a file: a line each, as it stands or, in a .jsonl, as the JSON it is."""
-    from ..data.rows import json_fault
-
     name = str(getattr(file, "name", ""))  # standard input may have none
     if name.endswith((".parquet", ".csv", ".tsv", ".json", ".gz")):
         raise UserError(f"{name} is no list of candidates, one a line, nor .jsonl: `tinyrm score` judges files of rows")
@@ -131,6 +129,8 @@ def _lines(file: Any) -> Iterator[str]:
         try:
             found = json.loads(line)
         except ValueError as problem:
+            from ..data.rows import json_fault
+
             raise UserError(f"{name}:{number}: not JSON: {json_fault(problem)}") from None
         text = found.get("response") if isinstance(found, dict) else found
         if not isinstance(text, str):
