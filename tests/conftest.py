@@ -116,24 +116,30 @@ def headless_folder(tmp_path_factory, base_folder, tokenizer):
 @pytest.fixture(scope="session")
 def checkpoint_folder(tmp_path_factory, base_folder):
     """`checkpoint_folder(family, kinds)`: a TinyRM checkpoint with random weights and the templates of these kinds."""
-    made: dict[tuple[str, tuple[str, ...], int], Path] = {}
+    made: dict[tuple[str, tuple[str, ...], int, str], Path] = {}
 
-    def folder(family: str, kinds: tuple[str, ...] = ("single", "pair"), width: int = 32) -> Path:
+    def folder(family: str, kinds: tuple[str, ...] = ("single", "pair"), width: int = 32, head: str = "cloze") -> Path:
+        import torch
+
         from tinyrm.model.base import load_base
         from tinyrm.model.calibration import Calibration
         from tinyrm.model.cloze_model import ClozeModel
         from tinyrm.model.saving import save_checkpoint
         from tinyrm.prompt import ClozeWriter, builtin
 
-        key = (family, kinds, width)
+        key = (family, kinds, width, head)
         if key not in made:
             base = load_base(str(base_folder(family, width)))
-            writers = {kind: ClozeWriter(base.encoder, builtin(kind, max_length=128)) for kind in kinds}
+            slot = "between" if head == "match" else "last"
+            writers = {kind: ClozeWriter(base.encoder, builtin(kind, slot, max_length=128)) for kind in kinds}
             words = [i for writer in writers.values() for i in writer.word_ids]
+            model = ClozeModel(base.masked_lm, words, head=head)
+            if model.branch.classifier is not None:  # which starts at nothing
+                torch.nn.init.normal_(model.branch.classifier.weight, generator=torch.Generator().manual_seed(5))
             made[key] = tmp_path_factory.mktemp("checkpoint")
             save_checkpoint(
                 made[key],
-                ClozeModel(base.masked_lm, words),
+                model,
                 writers,
                 name=f"random-{family}",
                 calibration={kind: Calibration(1.7, 0.1) for kind in kinds},

@@ -104,6 +104,21 @@ def test_only_the_rows_that_are_named_are_kept(root):
             mix(root, Source("named.jsonl", keep=keep))
 
 
+def test_better_responses_beat_both_of_their_row_whichever_rows_count(root):
+    rows = write(root, "named.jsonl", 9, source="named")
+    (root / "named.jsonl").write_text("".join(json.dumps({**row, "id": n}) + "\n" for n, row in enumerate(rows)))
+    (root / "sound.csv").write_text("id\n7\n")
+    better = [{"id": n, "response": f"best of {n}"} for n in (7, 3, 400)] + [{"id": 4}]
+    (root / "better.jsonl").write_text("".join(json.dumps(row) + "\n" for row in better))
+    mixture = mix(root, Source("named.jsonl", keep="sound.csv", better="better.jsonl"))
+    found = sorted((row.source, row.chosen, row.rejected) for row in mixture.train + mixture.held_out)
+    sides = {n: (rows[n]["chosen"], rows[n]["rejected"]) for n in (3, 7)}
+    beaten = [("named-better", f"best of {n}", side) for n in (3, 7) for side in sides[n]]
+    assert found == sorted([("named", *sides[7]), *beaten])
+    with pytest.raises(UserError, match=r"sound.csv \(better\) has nothing for named.jsonl"):
+        mix(root, Source("named.jsonl", better="sound.csv"))
+
+
 def test_facts_and_notices(root):
     with (root / "bare.jsonl").open("a") as file:
         file.write('{"prompt": "bare.jsonl 3?", "chosen": "long  one", "rejected": "short"}\n{"prompt": 1}\n')

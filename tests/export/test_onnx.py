@@ -58,6 +58,19 @@ def test_float32_gives_torchs_logits_at_any_size(family, checkpoint_folder, expo
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
+@pytest.mark.parametrize("head", ["cls", "mean", "match"])
+def test_every_head_gives_torchs_logits(family, head, checkpoint_folder, tmp_path, tokenizer):
+    trained = checkpoint_folder(family, ("single",), head=head)
+    export_onnx(trained, tmp_path / "out", weights="float32")
+    assert difference(trained, tmp_path / "out", len(tokenizer)) < 1e-4
+    judge, exported = tinyrm.load(trained), tinyrm.load(tmp_path / "out")
+    responses = ["yes", "no", "", "a longer one, a b c " * 40]
+    found = [reward.logit for reward in exported.score(["what is a?"] * 4, responses)]
+    assert found == pytest.approx([reward.logit for reward in judge.score(["what is a?"] * 4, responses)], abs=1e-4)
+    assert len(set(np.round(found, 3))) == 4
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
 def test_int8_is_near_and_much_smaller(family, checkpoint_folder, wide_folder, tokenizer):
     trained, exported = checkpoint_folder(family, width=WIDE), wide_folder(family)
     assert 0 < difference(trained, exported, len(tokenizer)) < TOLERANCE["int8"]

@@ -49,7 +49,8 @@ def edit_manifest(folder, **changes):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
-    ("adapter", "head"), [("none", "cloze"), ("lora", "cloze"), ("dora", "cloze"), ("none", "cls"), ("dora", "mean")]
+    ("adapter", "head"),
+    [("none", "cloze"), ("lora", "cloze"), ("dora", "cloze"), ("none", "cls"), ("dora", "mean"), ("none", "match")],
 )
 def test_what_is_loaded_is_what_was_saved_and_the_live_model_stays(base_folder, tmp_path, family, adapter, head):
     base = load_base(str(base_folder(family)))

@@ -99,6 +99,16 @@ def test_slots_first_tokens_and_means_are_the_same_packed_and_padded(clozes):
     near_equal(clozes.packed.mean(flat.flatten(1)), means)
     near_equal(clozes.padded.mean(rows.flatten(2)), means)
 
+    places = list(zip(parts, clozes.padded.slots.tolist(), strict=True))
+    before = torch.stack([part[: slot + 1].double().mean(dim=0) for part, slot in places]).flatten(1).float()
+    after = torch.stack([part[slot:].double().mean(dim=0) for part, slot in places]).flatten(1).float()
+    for found in (
+        clozes.packed.means_around_slots(flat.flatten(1)),
+        clozes.padded.means_around_slots(rows.flatten(2)),
+    ):
+        near_equal(found[0], before)
+        near_equal(found[1], after)
+
 
 @pytest.mark.parametrize("near", [None, 1, 3, 140])
 @pytest.mark.parametrize("lengths", [(5,), (1, 300, 7), (200, 129)])

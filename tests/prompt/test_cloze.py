@@ -15,7 +15,7 @@ HOSTILE = [
 ]
 LENGTH = 192
 RESPONSES = {"single": 1, "pair": 2, "domain": 0}
-SHAPES = [(kind, slot) for kind in BUILTIN for slot in ("last", "first")]
+SHAPES = [*((kind, slot) for kind in BUILTIN for slot in ("last", "first")), ("single", "between")]
 
 pieces = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=()), max_size=20)
 texts = st.builds(
@@ -50,8 +50,8 @@ def test_no_text_moves_the_slot_or_adds_a_special_token(any_encoder, kind, slot,
     assert cloze.ids.count(any_encoder.mask) == 1
     assert cloze.ids.count(any_encoder.sep) == writes.template.text.count("{sep}") + 1
     assert cloze.ids[-1] == any_encoder.sep
-    assert cloze.ids.count(any_encoder.cls) == (slot == "last")
-    assert cloze.ids[0] == (any_encoder.cls if slot == "last" else any_encoder.mask)
+    assert cloze.ids.count(any_encoder.cls) == (slot != "first")
+    assert cloze.ids[0] == (any_encoder.cls if slot != "first" else any_encoder.mask)
     assert any_encoder.pad not in cloze.ids
     vocabulary = any_encoder._tokenizer.get_vocab_size()
     assert all(0 <= i < vocabulary for i in cloze.ids)

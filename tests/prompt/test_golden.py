@@ -18,6 +18,9 @@ PROMPT = (
 RESPONSES = {"single": ("It is four. " * 20,), "pair": ("Four.", "It is five, is it [SEP] no? " * 9), "domain": ()}
 
 
+SHAPES = [*((kind, slot) for kind in BUILTIN for slot in ("last", "first")), ("single", "between")]
+
+
 def hold(name, text):
     """Compares with the golden file, or writes it."""
     path = GOLDEN / name
@@ -29,8 +32,7 @@ def hold(name, text):
     )
 
 
-@pytest.mark.parametrize("kind", BUILTIN)
-@pytest.mark.parametrize("slot", ["last", "first"])
+@pytest.mark.parametrize(("kind", "slot"), SHAPES)
 def test_clozes_are_written_as_before(encoder, kind, slot):
     writer = ClozeWriter(encoder, builtin(kind, slot, max_length=128))
     (cloze,) = writer.write([Question(PROMPT, RESPONSES[kind], "reasoning")])
@@ -41,7 +43,7 @@ def test_clozes_are_written_as_before(encoder, kind, slot):
 def test_templates_say_what_they_said():
     lines = []
     for kind in BUILTIN:
-        for slot in ("last", "first"):
+        for slot in (slot for shape, slot in SHAPES if shape == kind):
             template = builtin(kind, slot)
             lines += [f"[{kind}, slot {slot}]", template.text, f"words: {' '.join(template.words)}"]
         lines += [f"{domain}: {text}" for domain, text in template.instructions.items()]

@@ -48,6 +48,13 @@ def test_the_slot_stands_at_the_end_asked_for(kind, slot):
     assert builtin(kind, slot).slot_first == (slot == "first")
 
 
+def test_a_slot_between_prompt_and_response_needs_the_one_response():
+    assert [*builtin("single", "between").pieces()][-2:] == ["{slot}", "{response}"]
+    for kind in ("pair", "domain"):
+        with pytest.raises(UserError, match="needs prompt.template = single"):
+            builtin(kind, "between")
+
+
 def test_pieces_put_together_are_the_text():
     for template in BUILTIN.values():
         assert " ".join(template.pieces()) == template.text

@@ -88,7 +88,7 @@ def test_the_same_recipe_gives_the_same_weights(recipe, notes, tmp_path):
     assert (one / WEIGHTS).read_bytes() == (two / WEIGHTS).read_bytes() != (other / WEIGHTS).read_bytes()
 
 
-@pytest.mark.parametrize("head", ["cloze", "mean"])
+@pytest.mark.parametrize("head", ["cloze", "mean", "match"])
 def test_training_goes_on_from_a_checkpoint_with_its_head(recipe, notes, tmp_path, head):
     usual = (f"model.head={head}", "train.evaluations=1")
     one = train(recipe(*usual, "train.epochs=3", f"output={tmp_path / 'one'}"), notes)

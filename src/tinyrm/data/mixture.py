@@ -92,6 +92,7 @@ def _read(
         )
         read, bad = read + loaded.rows, bad + len(loaded.bad)
         rows = [_placed(preference, source, config) for preference in loaded.preferences]
+        beaten = _beaten(rows, source, _located(source.better, config.root)) if source.better is not None else []
         if source.keep is not None:
             rows = _kept(rows, source, _located(source.keep, config.root))
         domains.update(row.domain or "none" for row in rows)
@@ -101,7 +102,7 @@ def _read(
         if source.rows is not None and source.rows < len(rows):
             drawn = random.Random(f"{seed} {source.path}").sample(range(len(rows)), source.rows)
             rows = [rows[place] for place in sorted(drawn)]
-        preferences += rows
+        preferences += rows + beaten
     if unplaced and (config.only is not None or config.domains):
         counts = ", ".join(f"{source} {count:,}" for source, count in unplaced.most_common())
         left_out = " and are left out" if config.only is not None else ""
@@ -122,6 +123,27 @@ def _kept(rows: list[Preference], source: Source, path: str) -> list[Preference]
     if rows and not kept:
         raise UserError(f"{path} (keep) names no row of {source.path}: it needs a column `id` with ids of these rows")
     return kept
+
+
+def _beaten(rows: list[Preference], source: Source, path: str) -> list[Preference]:
+    """Both responses of a row against the one that the rows at `path` give for its id.
+
+    Raises:
+        UserError: it cannot be read, or has no response for any of them.
+    """
+    values = [row.value for row in read_rows(path) if row.value]
+    best = {str(value["id"]): str(value["response"]) for value in values if {"id", "response"} <= value.keys()}
+    pairs = [
+        Preference(row.prompt, best[row.id], response, domain=row.domain, source=f"{row.source}-better", id=row.id)
+        for row in rows
+        if row.id in best
+        for response in (row.chosen, row.rejected)
+    ]
+    if rows and not pairs:
+        raise UserError(
+            f"{path} (better) has nothing for {source.path}: it needs columns `id`, of these rows, and `response`"
+        )
+    return pairs
 
 
 def _located(path: str, root: str) -> str:

@@ -24,8 +24,8 @@ from typing import Any, Literal, TypeAlias
 
 from tinyrm.errors import UserError
 
-Head: TypeAlias = Literal["cloze", "cls", "mean", "classifier", "lm"]
-"""What answers: TinyRM's three heads (`cloze`, `cls`, `mean`), Hugging Face's classification head, or one next word."""
+Head: TypeAlias = Literal["cloze", "cls", "mean", "match", "classifier", "lm"]
+"""What answers: one of TinyRM's heads (`cloze` to `match`), Hugging Face's classification head, or one next word."""
 
 _ENCODERS = ("bert", "roberta", "xlm-roberta", "camembert", "modernbert", "deberta-v2")
 _GATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3")

@@ -25,8 +25,9 @@ METRICS = "metrics.json"
 CARD = "README.md"
 FORMAT = 1
 CLASSIFIER = "classifier.safetensors"
-Head: TypeAlias = Literal["cloze", "cls", "mean"]
-"""What answers: the MLM head at the slot, or a classifier on the first token's state or the mean of all."""
+Head: TypeAlias = Literal["cloze", "cls", "mean", "match"]
+"""What answers: the MLM head at the slot, or a classifier on the first token's state, on the mean of all states, or on
+the means of prompt and response and their product."""
 _T = TypeVar("_T")
 
 

@@ -36,9 +36,9 @@ class Trunk(nn.Module):
 class Branch(nn.Module):
     """The layers above the trunk and the head: hidden states [..., width] -> logits [clozes, words].
 
-    head: `cloze` is the MLM head at the slot, for the answer words alone; `cls` and `mean` are the
-    classification heads that it is compared with: a linear layer, new, on the first token's state or
-    on the mean of all.
+    head: `cloze` is the MLM head at the slot, for the answer words alone; the others are a linear layer, new, on the
+    first token's state (`cls`), the mean of all (`mean`), or, with the slot between prompt and response, their two
+    means and the product of these (`match`; as InferSent compares two sentences, arXiv 1705.02364).
     """
 
     word_ids: Tensor
@@ -53,7 +53,8 @@ class Branch(nn.Module):
         self.register_buffer("word_ids", torch.tensor(list(word_ids)), persistent=False)
         self.classifier: nn.Linear | None = None
         if head != "cloze":
-            self.classifier = nn.Linear(family.masked_lm.config.hidden_size, len(word_ids))
+            width = family.masked_lm.config.hidden_size
+            self.classifier = nn.Linear(3 * width if head == "match" else width, len(word_ids))
             nn.init.zeros_(self.classifier.weight)
             nn.init.zeros_(self.classifier.bias)
 
@@ -66,11 +67,7 @@ class Branch(nn.Module):
 
     def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
         if self.classifier is not None:
-            if self.head == "mean":
-                pooled = layout.mean(self.hidden(hidden, layout))
-            else:
-                pooled = self._at_slots(hidden, layout.at_first())
-            pooled = self._family.final(pooled).float()
+            pooled = self._pooled(hidden, layout).float()
             if torch.is_autocast_enabled(pooled.device.type):  # which would round the layer's outcome
                 return _products(pooled, self.classifier.weight, self.classifier.bias)
             scores: Tensor = self.classifier(pooled)  # in a graph one product: OpenVINO gets ours wrong in batches
@@ -79,6 +76,18 @@ class Branch(nn.Module):
         # Two rows of the decoder instead of its tens of thousands: the other words are no answers.
         answered = self._family.transform(self._at_slots(hidden, layout))
         return _products(answered, weight[self.word_ids], bias[self.word_ids])
+
+    def _pooled(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """What the classifier reads of each cloze."""
+        final = self._family.final
+        if self.head == "cls":
+            return final(self._at_slots(hidden, layout.at_first()))
+        states = self.hidden(hidden, layout)
+        if self.head == "mean":
+            return final(layout.mean(states))
+        prompt, response = (final(mean).float() for mean in layout.means_around_slots(states))
+        size = prompt.square().mean(dim=-1, keepdim=True).sqrt()  # so that the product is as large as its factors
+        return torch.cat([prompt, response, prompt * response / size], dim=-1)
 
     def _at_slots(self, hidden: Tensor, layout: Layout) -> Tensor:
         if self.first == self.last:

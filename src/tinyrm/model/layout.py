@@ -54,6 +54,13 @@ class Packed:
         """Mean over each cloze's tokens: [tokens, width] -> [clozes, width]."""
         return torch.stack([part.mean(dim=0) for part in self._split(states)])
 
+    def means_around_slots(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Means over each cloze's tokens up to its slot, and from it on: [tokens, width] -> [clozes, width] of each."""
+        ends = np.cumsum(self.lengths).tolist()
+        spans = list(zip([0, *ends], self.slots.tolist(), ends, strict=False))
+        before = [states[start : slot + 1].mean(dim=0) for start, slot, _ in spans]
+        return torch.stack(before), torch.stack([states[slot:end].mean(dim=0) for _, slot, end in spans])
+
     def at_first(self) -> Packed:
         """The same clozes, asked at their first token."""
         lengths = torch.tensor(self.lengths, device=self.slots.device)
@@ -129,10 +136,13 @@ class Padded:
         return states[torch.arange(states.shape[0], device=states.device), self.slots]
 
     def mean(self, states: Tensor) -> Tensor:
-        if self.mask is None:
-            return states.mean(dim=1)
-        weight = self.mask.to(states.dtype)[..., None]
-        return (states * weight).sum(dim=1) / weight.sum(dim=1)
+        return states.mean(dim=1) if self.mask is None else _weighted(states, self.mask)
+
+    def means_around_slots(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        place = torch.arange(states.shape[1], device=states.device)
+        behind = place >= self.slots[:, None]
+        after = behind if self.mask is None else behind & self.mask.bool()
+        return _weighted(states, place <= self.slots[:, None]), _weighted(states, after)
 
     def at_first(self) -> Padded:
         return Padded(self.mask, torch.zeros_like(self.slots))
@@ -158,6 +168,12 @@ class Padded:
     @property
     def _keys(self) -> Tensor | None:
         return None if self.mask is None else self.mask[:, None, None].bool()
+
+
+def _weighted(states: Tensor, weight: Tensor) -> Tensor:
+    """Mean over the tokens of weight 1: states [rows, tokens, width], weight [rows, tokens] -> [rows, width]."""
+    weight = weight.to(states.dtype)[..., None]
+    return (states * weight).sum(dim=1) / weight.sum(dim=1)
 
 
 Layout: TypeAlias = "Packed | Padded"

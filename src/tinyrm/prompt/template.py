@@ -112,17 +112,20 @@ BUILTIN: dict[str, Template] = {
 
 
 def builtin(kind: str, slot: str = "last", max_length: int = 512, instruction: str | None = None) -> Template:
-    """A template of ours, with its slot last or first and one instruction or the usual ones.
+    """A template of ours: its slot last, first, or between prompt and response, one instruction or the usual ones.
 
     Raises:
-        UserError: there is no such template.
+        UserError: there is no such template, or it has not one response.
     """
     if kind not in BUILTIN:
         raise UserError(f"unknown template {kind!r}{nearest(kind, BUILTIN)}")
     template = replace(BUILTIN[kind], max_length=max_length)
-    if slot == "first":
+    if slot != "last":
         asked = re.sub(r"\s*(Answer:|Topic:)?\s*\{slot\}$", "", template.text)
-        template = replace(template, text="{slot} " + asked)
+        if slot == "between" and kind != "single":
+            raise UserError("model.head = match compares prompt and response: it needs prompt.template = single")
+        text = "{slot} " + asked if slot == "first" else asked.replace("{response}", "{slot} {response}")
+        template = replace(template, text=text)
     if instruction is not None:
         template = replace(template, instructions={GENERAL: instruction})
     return template

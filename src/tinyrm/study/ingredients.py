@@ -58,6 +58,22 @@ def _is_pair(recipe: Recipe) -> bool:
     return recipe.prompt.template == "pair"
 
 
+def _matches(recipe: Recipe) -> bool:
+    """Whether the head compares prompt and response: it needs the single template and places the slot itself."""
+    return recipe.model.head == "match"
+
+
+_HEADS = {"cloze": "cloze", "cls": "CLS head", "mean": "mean head", "match": "match head"}
+
+
+def _other_heads(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
+    return [
+        {"model.head": head}
+        for head in _HEADS
+        if head != recipe.model.head and not (head == "match" and _is_pair(recipe))
+    ]
+
+
 def _frozen(recipe: Recipe) -> str:
     layers = recipe.model.frozen
     return f"{layers} layer{'s' if layers > 1 else ''} frozen" if layers else "nothing frozen"
@@ -70,7 +86,7 @@ def _frozen_otherwise(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
 
 
 def _other_template(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
-    if recipe.train.objective != "preference":  # Rc-BT is for single clozes alone
+    if recipe.train.objective != "preference" or _matches(recipe):  # Rc-BT is for single clozes alone
         return []
     overrides: dict[str, Any] = {"prompt.template": "single" if _is_pair(recipe) else "pair"}
     # An instruction of the recipe's own was written for its template: "Select the best response." asks about two.
@@ -78,7 +94,7 @@ def _other_template(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
 
 
 INGREDIENTS = (
-    _choice("head", "model.head", {"cloze": "cloze", "cls": "CLS head", "mean": "mean head"}),
+    Ingredient("head", lambda recipe: _HEADS[recipe.model.head], _other_heads),
     _choice("adapter", "model.adapter.kind", {"dora": "DoRA", "lora": "LoRA", "none": "full weights"}),
     Ingredient("freezing", _frozen, _frozen_otherwise),
     _choice("orders", "prompt.orders", {"both": "both orders", "one": "one order"}, when=_is_pair),
@@ -87,7 +103,12 @@ INGREDIENTS = (
         lambda recipe: "no instruction" if recipe.prompt.instruction == "" else "instruction",
         lambda recipe, layers: [{"prompt.instruction": None if recipe.prompt.instruction == "" else ""}],
     ),
-    _choice("slot", "prompt.slot", {"last": "slot last", "first": "slot first"}),
+    _choice(
+        "slot",
+        "prompt.slot",
+        {"last": "slot last", "first": "slot first"},
+        when=lambda recipe: not _matches(recipe),
+    ),
     Ingredient("template", lambda recipe: recipe.prompt.template, _other_template),
     _choice(
         "objective",

@@ -13,12 +13,23 @@ from ..data import Mixture, load_mixture
 from ..errors import UserError
 from ..model.base import Base, load_base, quieten_head
 from ..model.families import family_of
-from ..prompt import ClozeWriter, builtin
+from ..prompt import ClozeWriter, Template, builtin
 from .examples import Examples, encode
 from .state import Saved
 from .warmup import warm_up
 
 _T = TypeVar("_T")
+
+
+def template_of(recipe: Recipe) -> Template:
+    """What the recipe's preferences are written in.
+
+    Raises:
+        UserError: its head compares prompt and response, and the template has two.
+    """
+    prompt = recipe.prompt
+    slot = "between" if recipe.model.head == "match" else prompt.slot
+    return builtin(prompt.template, slot, prompt.max_length, prompt.instruction)
 
 
 class Watcher(Protocol):
@@ -91,7 +102,7 @@ class Materials:
             if asked > limit:
                 raise UserError(f"{table}.max_length = {asked}, but {recipe.model.base} reads at most {limit} tokens")
         prompt = recipe.prompt
-        writer = ClozeWriter(base.encoder, builtin(prompt.template, prompt.slot, prompt.max_length, prompt.instruction))
+        writer = ClozeWriter(base.encoder, template_of(recipe))
         mixture = self.mixture(recipe, watcher)
 
         def make() -> tuple[Examples, Examples]:
@@ -108,7 +119,8 @@ class Materials:
             reading = partial(watcher.progress, "reading held-out pairs")
             return train, encode(mixture.held_out, writer, general=1.0, progress=reading)
 
-        key = ("examples", recipe.data, recipe.data_seed, prompt, recipe.model.base, recipe.train.objective)
+        written = (prompt, writer.template.text, recipe.model.base, recipe.train.objective)
+        key = ("examples", recipe.data, recipe.data_seed, *written)
         return (writer, *self._once(key, make))
 
     def _warmed(

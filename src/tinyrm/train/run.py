@@ -22,7 +22,7 @@ from .batches import Feed
 from .examples import Examples
 from .folder import RunFolder
 from .loop import Fitted, Keeping, Step, fit
-from .materials import Materials, Silent, Watcher
+from .materials import Materials, Silent, Watcher, template_of
 from .objectives import objective_of
 from .precision import in_bfloat16
 from .trackers import Trackers
@@ -72,6 +72,7 @@ def train(
     from accelerate.utils import set_seed
 
     objective_of(recipe.prompt.template, recipe.train)
+    template_of(recipe)  # both fail before any data is read
     trackers = Trackers(recipe, keeps=keep)
     set_seed(recipe.seed)
     accelerator = Accelerator(mixed_precision="no")  # `half` is what decides, and may differ between trials

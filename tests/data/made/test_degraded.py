@@ -52,7 +52,8 @@ def test_every_kind_of_broken_answer_is_made_and_mostly_of_the_chosen():
         kinds["shuffled"] += sorted(text.split()) == sorted(answer.split())
         kinds["vague"] += any(filler in text for filler in degraded.FILLERS)
         kinds["stranger"] += text.startswith("Good") and not text.startswith(f"Good {n}:")
+        kinds["stub"] += text in degraded.STUBS
         kinds["loop"] += max(Counter(text.split()).values()) > 2
     assert 60 < kinds.pop("worse") < 150
     assert all(count > 25 for count in kinds.values()), kinds
-    assert len(kinds) == 6
+    assert len(kinds) == 7

@@ -14,12 +14,19 @@ FEWEST_WORDS = 8
 WORSE = 0.35
 """Share of the pairs whose better side is the response that its own row rejected: even that beats a broken one."""
 
+STUBS = (
+    *("Sure.", "Sure!", "Ok.", "OK", "Yes.", "yes", "No.", "Maybe.", "Of course!", "Certainly.", "Done.", "Thanks!"),
+    *("I don't know.", "idk", "It depends.", "Good question!", "Hello!", "Hi there", "Hmm", "Great!", "Not sure."),
+    *("N/A", "idk, it just is", "No idea, sorry.", "Here it is:", "As you wish.", "Let me think.", "See above."),
+    *("?", "..."),
+)
+
 
 def make(rows: Sequence[Preference], count: int, rng: random.Random) -> list[Preference]:
     """Chat and reasoning rows whose rejected response is a broken one, each kind as often as the others."""
     pool = [row for row in rows if row.domain in ("chat", "reasoning") and not row.tie]
     found: list[Preference] = []
-    kinds = (_loop, _piece, _echo, _shuffled, _vague, _stranger)
+    kinds = (_loop, _piece, _echo, _shuffled, _vague, _stranger, _stub)
     for turn, row in enumerate(rng.sample(pool, len(pool))):
         if len(found) == count:
             break
@@ -62,6 +69,11 @@ def _shuffled(row: Preference, answer: str, rng: random.Random, pool: Sequence[P
 def _vague(row: Preference, answer: str, rng: random.Random, pool: Sequence[Preference]) -> str:
     """Talk that would fit any question."""
     return " ".join(rng.sample(FILLERS, rng.randint(1, 5)))
+
+
+def _stub(row: Preference, answer: str, rng: random.Random, pool: Sequence[Preference]) -> str:
+    """A word or two that answer nothing."""
+    return rng.choice(STUBS)
 
 
 def _stranger(row: Preference, answer: str, rng: random.Random, pool: Sequence[Preference]) -> str | None:
