@@ -108,13 +108,17 @@ def test_better_responses_beat_both_of_their_row_whichever_rows_count(root):
     rows = write(root, "named.jsonl", 9, source="named")
     (root / "named.jsonl").write_text("".join(json.dumps({**row, "id": n}) + "\n" for n, row in enumerate(rows)))
     (root / "sound.csv").write_text("id\n7\n")
-    better = [{"id": n, "response": f"best of {n}"} for n in (7, 3, 400)] + [{"id": 4}]
+    better = [{"id": n, "response": f"best of {n}"} for n in (7, 3, 400)]
+    better += [{"id": 4}, {"id": 5, "response": None}, {"id": 6, "response": " "}]
+    better += [{"id": 2, "response": rows[2]["rejected"]}]
     (root / "better.jsonl").write_text("".join(json.dumps(row) + "\n" for row in better))
     mixture = mix(root, Source("named.jsonl", keep="sound.csv", better="better.jsonl"))
     found = sorted((row.source, row.chosen, row.rejected) for row in mixture.train + mixture.held_out)
     sides = {n: (rows[n]["chosen"], rows[n]["rejected"]) for n in (3, 7)}
     beaten = [("named-better", f"best of {n}", side) for n in (3, 7) for side in sides[n]]
     assert found == sorted([("named", *sides[7]), *beaten])
+    with pytest.raises(UserError, match="'safety' leaves no row"):
+        mix(root, Source("named.jsonl", better="better.jsonl", domain="chat"), only="safety")
     with pytest.raises(UserError, match=r"sound.csv \(better\) has nothing for named.jsonl"):
         mix(root, Source("named.jsonl", better="sound.csv"))
 

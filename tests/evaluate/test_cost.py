@@ -87,6 +87,19 @@ def test_a_cloze_costs_what_torch_counts(family, tokens):
     assert counted(lambda: model(ids, layout)) + 2 * WORDS * 64 == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize("head", ["cls", "mean", "match"])
+def test_a_new_head_costs_what_torch_counts(head):
+    from tinyrm.model.cloze_model import ClozeModel
+    from tinyrm.model.layout import lay_out
+
+    masked_lm = random_masked_lm("bert", VOCABULARY, layers=1, width=64)
+    words = range(5, 205)  # many, so that the head shows
+    ids, layout = lay_out(sequence(9)[0].numpy(), np.array([9]), np.array([4]), packs=True, pad=0)
+    found = counted(lambda: ClozeModel(masked_lm, words, head=head)(ids, layout))
+    architecture = architecture_of(masked_lm.config.to_dict())
+    assert found == pytest.approx(flops(architecture, 9, head=head, words=len(words)), rel=0.01)
+
+
 @pytest.mark.parametrize("tokens", [1, 40])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_classifier_costs_what_torch_counts(family, tokens):

@@ -66,3 +66,27 @@ def test_the_logits_stand_in_the_order_of_the_words():
     model = random_masked_lm("bert", 60, LAYERS)
     one, other = (ClozeModel(model, words)(IDS, LAYOUT) for words in (WORDS, WORDS[::-1]))
     assert torch.equal(one, other.flip(1))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_match_head_reads_both_means_and_their_product(family):
+    model = ClozeModel(random_masked_lm(family, 60, LAYERS), WORDS, head="match").eval()
+    head = model.branch.classifier
+    torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(1))
+    states = model.branch.hidden(model.trunk(IDS, LAYOUT), LAYOUT)
+    for row, slot, found in zip(states, LAYOUT.slots.tolist(), model(IDS, LAYOUT), strict=True):
+        prompt, response = (model.branch._family.final(part.mean(dim=0)) for part in (row[: slot + 1], row[slot:]))
+        product = prompt * response / prompt.square().mean().sqrt()
+        expected = torch.cat([prompt, response, product]) @ head.weight.T + head.bias
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+
+
+def test_a_match_head_of_states_that_are_all_nothing_gives_a_number():
+    model = ClozeModel(random_masked_lm("bert", 60, LAYERS), WORDS, head="match")
+    norm = model.branch.layers[-1].output.LayerNorm
+    torch.nn.init.zeros_(norm.weight)
+    torch.nn.init.zeros_(norm.bias)
+    logits = model(IDS, LAYOUT)
+    logits.sum().backward()
+    assert torch.isfinite(logits).all()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())

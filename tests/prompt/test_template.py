@@ -51,7 +51,7 @@ def test_the_slot_stands_at_the_end_asked_for(kind, slot):
 def test_a_slot_between_prompt_and_response_needs_the_one_response():
     assert [*builtin("single", "between").pieces()][-2:] == ["{slot}", "{response}"]
     for kind in ("pair", "domain"):
-        with pytest.raises(UserError, match="needs prompt.template = single"):
+        with pytest.raises(UserError, match="needs the single template"):
             builtin(kind, "between")
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tinyrm.config import Recipe, recipe_from
 from tinyrm.errors import UserError
 from tinyrm.study.ingredients import INGREDIENTS, value_of, variants, with_values
+from tinyrm.train.materials import template_of
 
 
 def recipes():
@@ -66,6 +67,7 @@ def test_a_variant_changes_exactly_what_it_names_and_can_be_loaded(recipe, layer
         changed = flat(asdict(variant.recipe))
         assert {key: changed[key] for key in own if own[key] != changed[key]} == variant.overrides
         assert recipe_from(asdict(variant.recipe), "again") == variant.recipe
+        assert template_of(variant.recipe).kind == variant.recipe.prompt.template
         assert variant.says != variant.instead_of
         assert variant.name == variant.name.lower()
         assert not set(variant.name) & set(" /\\.")

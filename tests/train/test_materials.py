@@ -20,7 +20,9 @@ def test_recipes_that_agree_share_rows_and_clozes(recipe, notes):
     assert first[1] is second[1]
 
 
-@pytest.mark.parametrize("change", ["prompt.slot=first", "prompt.instruction=Which?", "data.seed=3"])
+@pytest.mark.parametrize(
+    "change", ["prompt.slot=first", "model.head=match", "prompt.instruction=Which?", "data.seed=3"]
+)
 def test_what_decides_the_clozes_makes_new_ones(recipe, notes, change):
     materials = Materials()
     base, _ = materials.base(recipe(), notes, CPU)

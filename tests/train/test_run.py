@@ -162,6 +162,11 @@ def test_a_row_of_a_benchmark_is_left_out_unasked(recipe, notes, tmp_path):
     assert any("benchmark prompts dropped" in notice for notice in notes.notices)
 
 
+def test_a_head_that_needs_another_template_is_refused_before_data_is_read(recipe, notes):
+    with pytest.raises(UserError, match=r"model.head = match .* needs prompt.template = single"):
+        train(recipe("prompt.template=pair", "model.head=match", "data.train=none.jsonl"), notes)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -22,8 +22,8 @@ class Source:
     """A file of rows with an `id` (JSONL, CSV, Parquet): only preferences whose own `id` stands in it count, so that
     what a second look at noisy labels found sound is named without a copy of it. Found as `path` is."""
     better: str | None = None
-    """A file of rows with an `id` and a `response` that beats both responses of the preference of that id: two more
-    pairs for each such row, whether or not `keep` and `rows` leave its own pair. Found as `path` is."""
+    """A file of rows with an `id` and a `response`, one for an id, that beats both responses of that preference: two
+    more pairs each, of a source `...-better`, whether or not `keep` leaves the preference. Found as `path` is."""
     domain: str | None = None
     """Domain of every row; if unset, the row's own `domain` column, or `data.domains`."""
     winner: str | None = None
@@ -64,7 +64,8 @@ class MadeConfig:
     styles_without: tuple[str, ...] = ()
     """Sources that are left out of `styles`, because their labels are about form."""
     degraded: int = 0
-    """An answer against a broken one (a loop, a piece, an echo, words out of order); from chat and reasoning rows."""
+    """An answer against a broken one (a loop, a piece, an echo, words out of order, a stub).
+    From chat and reasoning rows."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class PromptConfig:
 
     template: Literal["single", "pair"] = "single"
     slot: Literal["last", "first"] = "last"
+    """Where the mask stands; under `model.head = "match"` it stands between prompt and response, whatever this says."""
     instruction: str | None = None
     """One instruction for every row; if unset, the template's own by domain."""
     general: float = 0.5
@@ -133,8 +135,8 @@ class ModelConfig:
     """Lowest k layers, with the embeddings, that do not learn."""
     head: Literal["cloze", "cls", "mean", "match"] = "cloze"
     """What answers: the MLM head at the slot (paper), or a new linear layer on the first token's state, on the mean
-    of all states, or on the means of prompt and response and the product of these (`match`: single template, with
-    the slot between the two)."""
+    of all states, or on the means of what stands up to the slot and from it on, and their product (`match`: single
+    template, with the slot between prompt and response)."""
     head_scale: float = 1.0
     """Factor on the last normalisation of a head tied anew to the embeddings: 0.1 starts its logits near 0."""
     adapter: AdapterConfig = field(default_factory=AdapterConfig)

@@ -95,6 +95,7 @@ def _read(
         beaten = _beaten(rows, source, _located(source.better, config.root)) if source.better is not None else []
         if source.keep is not None:
             rows = _kept(rows, source, _located(source.keep, config.root))
+        rows += beaten
         domains.update(row.domain or "none" for row in rows)
         unplaced.update(row.source or "" for row in rows if row.domain is None)
         if config.only is not None:
@@ -102,7 +103,7 @@ def _read(
         if source.rows is not None and source.rows < len(rows):
             drawn = random.Random(f"{seed} {source.path}").sample(range(len(rows)), source.rows)
             rows = [rows[place] for place in sorted(drawn)]
-        preferences += rows + beaten
+        preferences += rows
     if unplaced and (config.only is not None or config.domains):
         counts = ", ".join(f"{source} {count:,}" for source, count in unplaced.most_common())
         left_out = " and are left out" if config.only is not None else ""
@@ -126,17 +127,17 @@ def _kept(rows: list[Preference], source: Source, path: str) -> list[Preference]
 
 
 def _beaten(rows: list[Preference], source: Source, path: str) -> list[Preference]:
-    """Both responses of a row against the one that the rows at `path` give for its id.
+    """Both responses of a row against the one that the rows at `path` give for its id, unless it is one of the two.
 
     Raises:
         UserError: it cannot be read, or has no response for any of them.
     """
-    values = [row.value for row in read_rows(path) if row.value]
-    best = {str(value["id"]): str(value["response"]) for value in values if {"id", "response"} <= value.keys()}
+    values = [row.value for row in read_rows(path) if row.value and isinstance(row.value.get("response"), str)]
+    best = {str(value["id"]): value["response"] for value in values if "id" in value and value["response"].strip()}
     pairs = [
         Preference(row.prompt, best[row.id], response, domain=row.domain, source=f"{row.source}-better", id=row.id)
         for row in rows
-        if row.id in best
+        if row.id in best and best[row.id] not in (row.chosen, row.rejected)
         for response in (row.chosen, row.rejected)
     ]
     if rows and not pairs:

@@ -166,7 +166,7 @@ def _head(architecture: Architecture, tokens: int, head: Head, words: int) -> fl
     if head == "classifier" and architecture.causal:
         return 2 * tokens * width * words  # Hugging Face applies it to every token and then picks one
     transform = 2 * width**2 if head in ("cloze", "classifier") else 0
-    return transform + 2 * width * words
+    return transform + 2 * width * words * (3 if head == "match" else 1)
 
 
 @dataclass

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Weights: TypeAlias = Literal["float32", "int8", "int8-arithmetic"]
 OPSET = 18
-SMALLEST = 4096
+SMALLEST = 8192
 """Weights with fewer numbers stay float32: they weigh nothing."""
 TOLERANCE = {"float32": 1e-3, "int8": 0.5, "int8-arithmetic": 2.0}
 """Largest difference between torch's logits and those of the exported graph before an export is refused."""

@@ -13,6 +13,9 @@ from .checkpoint import Head
 from .families import Family, family_of
 from .layout import Layout
 
+TINY = 1e-6
+"""Beside the mean square of a prompt's state: a model whose states are all zero still has a reward."""
+
 
 class Trunk(nn.Module):
     """Embeddings and the lowest layers: token ids [...] -> hidden states [..., width]."""
@@ -86,7 +89,7 @@ class Branch(nn.Module):
         if self.head == "mean":
             return final(layout.mean(states))
         prompt, response = (final(mean).float() for mean in layout.means_around_slots(states))
-        size = prompt.square().mean(dim=-1, keepdim=True).sqrt()  # so that the product is as large as its factors
+        size = (prompt.square().mean(dim=-1, keepdim=True) + TINY).sqrt()  # for a product as large as its factors
         return torch.cat([prompt, response, prompt * response / size], dim=-1)
 
     def _at_slots(self, hidden: Tensor, layout: Layout) -> Tensor:

@@ -56,10 +56,9 @@ class Packed:
 
     def means_around_slots(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Means over each cloze's tokens up to its slot, and from it on: [tokens, width] -> [clozes, width] of each."""
-        ends = np.cumsum(self.lengths).tolist()
-        spans = list(zip([0, *ends], self.slots.tolist(), ends, strict=False))
-        before = [states[start : slot + 1].mean(dim=0) for start, slot, _ in spans]
-        return torch.stack(before), torch.stack([states[slot:end].mean(dim=0) for _, slot, end in spans])
+        parts = list(zip(self._split(states), self.positions[self.slots].tolist(), strict=True))
+        before = [part[: slot + 1].mean(dim=0) for part, slot in parts]
+        return torch.stack(before), torch.stack([part[slot:].mean(dim=0) for part, slot in parts])
 
     def at_first(self) -> Packed:
         """The same clozes, asked at their first token."""

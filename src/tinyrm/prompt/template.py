@@ -111,11 +111,16 @@ BUILTIN: dict[str, Template] = {
 }
 
 
-def builtin(kind: str, slot: str = "last", max_length: int = 512, instruction: str | None = None) -> Template:
+def builtin(
+    kind: str,
+    slot: Literal["last", "first", "between"] = "last",
+    max_length: int = 512,
+    instruction: str | None = None,
+) -> Template:
     """A template of ours: its slot last, first, or between prompt and response, one instruction or the usual ones.
 
     Raises:
-        UserError: there is no such template, or it has not one response.
+        UserError: there is no such template, or the slot stands between prompt and response and there are two or none.
     """
     if kind not in BUILTIN:
         raise UserError(f"unknown template {kind!r}{nearest(kind, BUILTIN)}")
@@ -123,7 +128,7 @@ def builtin(kind: str, slot: str = "last", max_length: int = 512, instruction: s
     if slot != "last":
         asked = re.sub(r"\s*(Answer:|Topic:)?\s*\{slot\}$", "", template.text)
         if slot == "between" and kind != "single":
-            raise UserError("model.head = match compares prompt and response: it needs prompt.template = single")
+            raise UserError(f"a slot between prompt and response needs the single template, not {kind!r}")
         text = "{slot} " + asked if slot == "first" else asked.replace("{response}", "{slot} {response}")
         template = replace(template, text=text)
     if instruction is not None:

@@ -27,9 +27,10 @@ def template_of(recipe: Recipe) -> Template:
     Raises:
         UserError: its head compares prompt and response, and the template has two.
     """
-    prompt = recipe.prompt
-    slot = "between" if recipe.model.head == "match" else prompt.slot
-    return builtin(prompt.template, slot, prompt.max_length, prompt.instruction)
+    prompt, matches = recipe.prompt, recipe.model.head == "match"
+    if matches and prompt.template != "single":
+        raise UserError("model.head = match compares prompt and response: it needs prompt.template = single")
+    return builtin(prompt.template, "between" if matches else prompt.slot, prompt.max_length, prompt.instruction)
 
 
 class Watcher(Protocol):
@@ -119,8 +120,8 @@ class Materials:
             reading = partial(watcher.progress, "reading held-out pairs")
             return train, encode(mixture.held_out, writer, general=1.0, progress=reading)
 
-        written = (prompt, writer.template.text, recipe.model.base, recipe.train.objective)
-        key = ("examples", recipe.data, recipe.data_seed, *written)
+        clozes = (prompt, writer.template.text, recipe.model.base)
+        key = ("examples", recipe.data, recipe.data_seed, *clozes, recipe.train.objective)
         return (writer, *self._once(key, make))
 
     def _warmed(

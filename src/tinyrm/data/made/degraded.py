@@ -1,4 +1,4 @@
-"""Answers against broken ones: loops, pieces, echoes, words out of order, empty talk, answers to something else."""
+"""Answers against broken ones: loops, pieces, echoes, words out of order, empty talk, stubs, strangers."""
 
 from __future__ import annotations
 
