@@ -41,7 +41,7 @@ def test_an_ablation_from_recipe_to_tables(recipe, notes, tmp_path):
     folder = resolved.folder
     assert {path.name for path in folder.iterdir()} == {RUNS, CSV, MARKDOWN, PLOT}
 
-    names = [RECIPE, "cls-head", "mean-head", "slot-first"]
+    names = [RECIPE, "cls-head", "mean-head", "match-head", "slot-first"]
     lines = lines_of(folder)
     assert [(line["seed"], line["variant"]) for line in lines] == [(seed, name) for seed in (17, 18) for name in names]
     assert ablation.rows[0].name == RECIPE
@@ -60,8 +60,8 @@ def test_an_ablation_from_recipe_to_tables(recipe, notes, tmp_path):
         assert row.accuracy.value == pytest.approx(np.mean(judged), abs=1e-4)
         assert row.says in (folder / MARKDOWN).read_text("utf-8")
     assert (folder / PLOT).read_bytes().startswith(b"\x89PNG")
-    assert notes.done["runs"] == (8, 8)
-    assert sum(notice.startswith(tuple(f"{name}, seed 1" for name in names)) for notice in notes.notices) == 8
+    assert notes.done["runs"] == (10, 10)
+    assert sum(notice.startswith(tuple(f"{name}, seed 1" for name in names)) for notice in notes.notices) == 10
 
 
 @pytest.mark.usefixtures("without_pictures")
