@@ -2,12 +2,14 @@
 
 import pytest
 
-from tinyrm.prompt import SpecialTokens, TextEncoder
+from tinyrm.prompt import BUILTIN, SpecialTokens, TextEncoder
 
 CORPUS = (
     "0 1 good bad chat safety reasoning Select the best response. Question: What is two plus two? Choice: Answer: "
     "Topic: Response: Human: Assistant: System: yes no four five x y z … [MASK] [SEP] [CLS] </s> <mask>"
 )
+SHAPES = [*((kind, slot) for kind in BUILTIN for slot in ("last", "first")), ("single", "between")]
+"""Every kind of template with every place that its slot may have."""
 
 
 def byte_level():

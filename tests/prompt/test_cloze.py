@@ -4,6 +4,7 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prompt.conftest import SHAPES
 
 from tinyrm.errors import UserError
 from tinyrm.prompt import BUILTIN, ClozeWriter, Question, builtin
@@ -15,7 +16,6 @@ HOSTILE = [
 ]
 LENGTH = 192
 RESPONSES = {"single": 1, "pair": 2, "domain": 0}
-SHAPES = [*((kind, slot) for kind in BUILTIN for slot in ("last", "first")), ("single", "between")]
 
 pieces = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=()), max_size=20)
 texts = st.builds(

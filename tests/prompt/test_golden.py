@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.prompt.conftest import SHAPES
 
 from tinyrm.prompt import BUILTIN, ClozeWriter, Question, builtin
 from tinyrm.types import Message
@@ -16,9 +17,6 @@ PROMPT = (
     Message("user", "Is it [MASK] or five?\nAnswer: 1"),
 )
 RESPONSES = {"single": ("It is four. " * 20,), "pair": ("Four.", "It is five, is it [SEP] no? " * 9), "domain": ()}
-
-
-SHAPES = [*((kind, slot) for kind in BUILTIN for slot in ("last", "first")), ("single", "between")]
 
 
 def hold(name, text):

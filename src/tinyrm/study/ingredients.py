@@ -44,12 +44,12 @@ class Ingredient:
 
 
 def _choice(
-    name: str, key: str, words: Mapping[str, str], when: Callable[[Recipe], bool] = lambda recipe: True
+    name: str, key: str, words: Mapping[str, str], fits: Callable[[Recipe, str], bool] = lambda recipe, value: True
 ) -> Ingredient:
-    """An ingredient of a few values, each with what it is called."""
+    """An ingredient of a few values, each with what it is called; `fits`: whether a recipe can have a value."""
 
     def others(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
-        return [{key: value} for value in words if value != value_of(recipe, key)] if when(recipe) else []
+        return [{key: value} for value in words if value != value_of(recipe, key) and fits(recipe, value)]
 
     return Ingredient(name, lambda recipe: words[value_of(recipe, key)], others)
 
@@ -61,17 +61,6 @@ def _is_pair(recipe: Recipe) -> bool:
 def _matches(recipe: Recipe) -> bool:
     """Whether the head compares prompt and response: it needs the single template and places the slot itself."""
     return recipe.model.head == "match"
-
-
-_HEADS = {"cloze": "cloze", "cls": "CLS head", "mean": "mean head", "match": "match head"}
-
-
-def _other_heads(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
-    return [
-        {"model.head": head}
-        for head in _HEADS
-        if head != recipe.model.head and not (head == "match" and _is_pair(recipe))
-    ]
 
 
 def _frozen(recipe: Recipe) -> str:
@@ -94,10 +83,17 @@ def _other_template(recipe: Recipe, layers: int) -> list[dict[str, Any]]:
 
 
 INGREDIENTS = (
-    Ingredient("head", lambda recipe: _HEADS[recipe.model.head], _other_heads),
+    _choice(
+        "head",
+        "model.head",
+        {"cloze": "cloze", "cls": "CLS head", "mean": "mean head", "match": "match head"},
+        fits=lambda recipe, head: head != "match" or not _is_pair(recipe),
+    ),
     _choice("adapter", "model.adapter.kind", {"dora": "DoRA", "lora": "LoRA", "none": "full weights"}),
     Ingredient("freezing", _frozen, _frozen_otherwise),
-    _choice("orders", "prompt.orders", {"both": "both orders", "one": "one order"}, when=_is_pair),
+    _choice(
+        "orders", "prompt.orders", {"both": "both orders", "one": "one order"}, fits=lambda recipe, _: _is_pair(recipe)
+    ),
     Ingredient(
         "instruction",
         lambda recipe: "no instruction" if recipe.prompt.instruction == "" else "instruction",
@@ -107,14 +103,14 @@ INGREDIENTS = (
         "slot",
         "prompt.slot",
         {"last": "slot last", "first": "slot first"},
-        when=lambda recipe: not _matches(recipe),
+        fits=lambda recipe, _: not _matches(recipe),
     ),
     Ingredient("template", lambda recipe: recipe.prompt.template, _other_template),
     _choice(
         "objective",
         "train.objective",
         {"preference": "no Rc-BT", "response-conditioned": "Rc-BT"},
-        when=lambda recipe: not _is_pair(recipe),
+        fits=lambda recipe, _: not _is_pair(recipe),
     ),
 )
 """What is in the recipe is taken out; what it lacks is put in."""
